@@ -1,0 +1,66 @@
+# What a person types. Every target is safe to run again.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO := cargo
+# A connector's folder is named like its file.
+CONNECTORS := $(subst -,_,$(patsubst connectors/%/Cargo.toml,%,$(wildcard connectors/*/Cargo.toml)))
+GUESTS := $(CONNECTORS:%=$(TARGET)/wasm32-wasip2/guest/%.wasm)
+PACKED := $(TARGET)/connectors
+DENY_VERSION := 0.20.2
+export PATH := $(abspath $(TARGET))/tools/bin:$(PATH)
+
+.PHONY: help setup guests pack build demo test unit lint deny bench check clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## the Wasm target and PostgreSQL's binaries, where they are missing
+	@scripts/setup
+
+guests:
+	$(CARGO) build --profile guest --target wasm32-wasip2 -p 'connector-*'
+
+# Compiles the connectors ahead of time; again only if one of them, or the packer, has changed.
+pack: guests
+	$(CARGO) build --release -p pgcdc-artifact
+	@packer=$(TARGET)/release/pgcdc-artifact; stale=; \
+	for name in $(CONNECTORS); do \
+	    guest=$(TARGET)/wasm32-wasip2/guest/$$name.wasm; ready=$(PACKED)/$$name.cwasm; \
+	    if [ ! "$$ready" -nt "$$guest" ] || [ ! "$$ready" -nt "$$packer" ]; then stale="$$stale $$guest"; fi; \
+	done; \
+	mkdir -p $(PACKED); \
+	for old in $(PACKED)/*.wasm; do \
+	    name=$$(basename "$$old" .wasm); \
+	    case " $(CONNECTORS) " in *" $$name "*) ;; *) rm -f "$(PACKED)/$$name.wasm" "$(PACKED)/$$name.cwasm" ;; esac; \
+	done; \
+	if [ -n "$$stale" ]; then echo "packing$$stale"; $$packer $(PACKED) $$stale; fi
+
+build: setup pack ## connectors, compiled ahead of time, then pgcdc around them
+	$(CARGO) build --release -p pgcdc
+
+demo: build ## a small shop in a throwaway PostgreSQL, and its changes as they come; Ctrl-C ends it
+	$(CARGO) run --release -q -p pgcdc-tests --bin demo
+
+test: lint deny unit ## everything that must hold before a change is merged
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+deny:
+	@cargo-deny --version >/dev/null 2>&1 || \
+	    CARGO_TARGET_DIR=$(TARGET)/tools/target $(CARGO) install cargo-deny --locked --version $(DENY_VERSION) --root $(TARGET)/tools
+	cargo-deny --locked --workspace check --hide-inclusion-graph licenses bans sources
+
+unit: build
+	$(CARGO) test --release --workspace --no-fail-fast
+
+bench: build ## side by side with pg_recvlogical; quick look: make bench ARGS=--quick
+	$(CARGO) run --release -q -p pgcdc-tests --bin bench -- $(ARGS)
+
+check: ## does it compile?
+	$(CARGO) check --workspace --all-targets
+
+clean: ## removes what was built
+	$(CARGO) clean

@@ -1,0 +1,79 @@
+//! What an operator may say, and what of it the host is told.
+
+use pgcdc_sdk::config::{Json, Place, Schema, Value};
+use pgcdc_sdk::{ByteSize, Config, Endpoint, Result};
+
+/// The schema, for the most part: the host reads the options itself.
+#[derive(Config)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct Settings {
+    /// The database: a URL or a keyword/value string.
+    #[config(endpoint = "postgres", flag = "db")]
+    db: Endpoint,
+    /// The publication to read. It must exist unless `all_tables` makes it.
+    #[config(flag = "publication")]
+    publication: Option<String>,
+    /// Make a publication of all tables if it is not there.
+    #[config(default = false, flag = "all-tables")]
+    all_tables: bool,
+    /// Keep a replication slot on the server, so that nothing is missed between two runs.
+    #[config(default = false, flag = "persistent-slot")]
+    persistent_slot: bool,
+    /// The name of the slot; `pgcdc_<publication>` if not set.
+    #[config(flag = "slot-name")]
+    slot_name: Option<String>,
+    /// Where to start if nothing is stored: an LSN such as 0/16B3748.
+    #[config(flag = "start-lsn")]
+    start_lsn: Option<String>,
+    /// Only tables like these: `schema.table`, `*` for any part.
+    #[config(default = [], flag = "include")]
+    include: Vec<String>,
+    /// No tables like these.
+    #[config(default = [], flag = "exclude")]
+    exclude: Vec<String>,
+    /// Events show their transaction.
+    #[config(default = false, flag = "tx-metadata")]
+    tx_metadata: bool,
+    /// Events for the begin and the end of a transaction; implies `tx_metadata`.
+    #[config(default = false, flag = "tx-markers")]
+    tx_markers: bool,
+    /// Payloads show `schema` and `columns`.
+    #[config(default = false, flag = "include-schema")]
+    include_schema: bool,
+    /// Values as `row_to_json` prints them, or all as text.
+    #[config(default = "typed", flag = "values")]
+    values: Values,
+    /// A larger event is read past and dead-lettered.
+    #[config(default = "16MiB")]
+    max_event_bytes: ByteSize,
+}
+
+#[derive(Config)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum Values {
+    Typed,
+    Text,
+}
+
+/// The endpoint, and everything else as JSON for the host.
+#[derive(Debug)]
+pub struct Options {
+    pub(crate) db: Endpoint,
+    pub(crate) rest: String,
+}
+
+impl Config for Options {}
+
+impl Value for Options {
+    const SCHEMA: &'static Schema = Settings::SCHEMA;
+
+    fn decode(value: &Json, place: &Place<'_>) -> Result<Self> {
+        let db = value.get("db").ok_or_else(|| place.inside("db").expected("a database"))?;
+        let db = Endpoint::decode(db, &place.inside("db"))?;
+        let mut rest = value.clone();
+        if let Some(rest) = rest.as_object_mut() {
+            rest.remove("db");
+        }
+        Ok(Self { db, rest: rest.to_string() })
+    }
+}

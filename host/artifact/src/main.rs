@@ -1,0 +1,57 @@
+//! Packs the shipped connectors: reads the guests that cargo built, lifts their descriptions, checks
+//! them against the components' real types, compiles them, and writes `NAME.wasm` and `NAME.cwasm`.
+//!
+//! Usage: `pgcdc-artifact [--target TRIPLE] OUT-FOLDER GUEST.wasm…`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use pgcdc_artifact::{Refused, digest, native, section, shape::Shape};
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut target = native::host_target();
+    if arguments.first().is_some_and(|flag| flag == "--target") && arguments.len() > 1 {
+        target = arguments.remove(1);
+        arguments.remove(0);
+    }
+    let Some((out, guests)) = arguments.split_first() else {
+        eprintln!("usage: pgcdc-artifact [--target TRIPLE] OUT-FOLDER GUEST.wasm…");
+        return ExitCode::FAILURE;
+    };
+    for guest in guests {
+        if let Err(message) = pack(Path::new(guest), Path::new(out), &target) {
+            eprintln!("{guest}: {message}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn pack(guest: &Path, out: &Path, target: &str) -> Result<(), String> {
+    let io = |error: std::io::Error| error.to_string();
+    let refused = |error: Refused| error.to_string();
+    let built = std::fs::read(guest).map_err(io)?;
+    let lifted = section::lift(&built).map_err(refused)?;
+    let shape = Shape::read(&lifted).map_err(refused)?;
+    if shape.kinds().is_empty() {
+        return Err("exports no kind of connector".into());
+    }
+    let name = guest.file_stem().and_then(|stem| stem.to_str()).ok_or("has no file name")?;
+    std::fs::create_dir_all(out).map_err(io)?;
+    let wasm: PathBuf = out.join(format!("{name}.wasm"));
+    let cwasm = out.join(format!("{name}.cwasm"));
+    let key = out.join(format!("{name}.key"));
+    let current = format!("{} {target} {}", digest::sha256(&lifted), env!("CARGO_PKG_VERSION"));
+    let engine = native::running_engine().map_err(|e| e.to_string())?;
+    let current = format!("{current} {}", native::compatibility(&engine));
+    if cwasm.exists() && wasm.exists() && std::fs::read_to_string(&key).is_ok_and(|old| old == current) {
+        return Ok(());
+    }
+    let code = native::compile(&lifted, target).map_err(refused)?;
+    std::fs::write(&wasm, &lifted).map_err(io)?;
+    std::fs::write(&cwasm, &code).map_err(io)?;
+    std::fs::write(&key, &current).map_err(io)?;
+    println!("{name}: {} KiB of wasm, {} KiB of code for {target}", lifted.len() / 1024, code.len() / 1024);
+    Ok(())
+}

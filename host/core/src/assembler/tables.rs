@@ -1,0 +1,122 @@
+//! The tables of the stream as it last described them: what a row's relation number means from here on.
+
+use pgcdc_layout::spec::RELATION_COLUMNS_MAX;
+use rustc_hash::FxHashMap;
+
+use super::Error;
+use super::pattern::TableFilter;
+use crate::pgoutput::{Identity, Relation};
+
+/// Tables of one connection; more are refused.
+const TABLES_MAX: usize = 1 << 20;
+
+/// A table's shape.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) oid: u32,
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) channel: String,
+    pub(super) identity: Identity,
+    pub(super) columns: Vec<Column>,
+    pub(super) wanted: bool,
+    /// Its index in the open batch, with that batch's number.
+    pub(super) placed: Option<(u64, u32)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) type_oid: u32,
+    pub(super) type_modifier: i32,
+    /// Part of the replica identity.
+    pub(super) identity: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    tables: Vec<Table>,
+    by_oid: FxHashMap<u32, usize>,
+    last: Option<(u32, usize)>,
+}
+
+impl Tables {
+    /// The table of a relation number. Rows come in runs of one table, so the last one is looked at first.
+    #[inline]
+    pub(super) fn get(&mut self, oid: u32) -> Result<&mut Table, Error> {
+        let index = match self.last {
+            Some((last, index)) if last == oid => index,
+            _ => *self.by_oid.get(&oid).ok_or(Error::UnknownRelation { oid })?,
+        };
+        self.last = Some((oid, index));
+        self.tables.get_mut(index).ok_or(Error::UnknownRelation { oid })
+    }
+
+    /// Takes in a shape. The same shape again keeps its place in the open batch.
+    pub(super) fn put(&mut self, relation: &Relation<'_>, filter: &TableFilter) -> Result<(), Error> {
+        let table = Table::new(relation, filter);
+        if let Some(index) = self.by_oid.get(&table.oid) {
+            if let Some(old) = self.tables.get_mut(*index).filter(|old| !old.is_like(&table)) {
+                *old = table;
+            }
+            return Ok(());
+        }
+        if self.tables.len() >= TABLES_MAX {
+            return Err(Error::TooMany { what: "tables", max: TABLES_MAX });
+        }
+        self.by_oid.insert(table.oid, self.tables.len());
+        self.tables.push(table);
+        Ok(())
+    }
+}
+
+impl Table {
+    fn new(relation: &Relation<'_>, filter: &TableFilter) -> Table {
+        let schema = schema_name(relation);
+        let channel = if schema == "public" {
+            format!("pgcdc:{}", relation.name)
+        } else {
+            format!("pgcdc:{schema}.{}", relation.name)
+        };
+        let columns = relation.columns().map(|column| Column {
+            name: column.name.into(),
+            type_oid: column.type_oid,
+            type_modifier: column.type_modifier,
+            identity: column.key,
+        });
+        Table {
+            oid: relation.oid,
+            schema: schema.into(),
+            name: relation.name.into(),
+            channel,
+            identity: relation.identity,
+            columns: columns.collect(),
+            wanted: filter.wants(schema, relation.name),
+            placed: None,
+        }
+    }
+
+    pub(super) fn column_name(&self, column: usize) -> String {
+        self.columns.get(column).map(|column| column.name.clone()).unwrap_or_default()
+    }
+
+    fn is_like(&self, other: &Table) -> bool {
+        self.schema == other.schema
+            && self.name == other.name
+            && self.identity == other.identity
+            && self.columns == other.columns
+    }
+}
+
+/// The schema's name: the protocol leaves out that of the system catalog.
+pub(super) fn schema_name<'a>(relation: &Relation<'a>) -> &'a str {
+    if relation.schema.is_empty() { "pg_catalog" } else { relation.schema }
+}
+
+/// A relation that no batch could describe.
+pub(super) fn check_width(relation: &Relation<'_>) -> Result<(), Error> {
+    if usize::from(relation.columns_len()) > RELATION_COLUMNS_MAX {
+        return Err(Error::TooMany { what: "columns of a table", max: RELATION_COLUMNS_MAX });
+    }
+    Ok(())
+}

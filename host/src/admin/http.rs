@@ -1,0 +1,134 @@
+//! The operator's HTTP: `/metrics`, `/livez`, `/readyz`, `/healthz`, `/status`. Three kinds of health on purpose: a sink that fails
+//! makes `/healthz` say so, and must not make an orchestrator restart the process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::metrics::Metrics;
+use crate::cli::status::{SinkStatus, SourceStatus, State as Doing, Status};
+use crate::pipeline::Board;
+
+/// What is served.
+#[derive(Clone)]
+pub struct Admin {
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Statuses.
+    pub board: Board,
+    /// When the process started.
+    pub started: std::time::Instant,
+}
+
+/// Binds, so that a taken port is known before anything flows.
+pub async fn bind(address: SocketAddr) -> Result<tokio::net::TcpListener, String> {
+    tokio::net::TcpListener::bind(address).await.map_err(|e| format!("metrics_addr {address}: {e}"))
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
+    let router = axum::Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/healthz", get(healthz))
+        .route("/status", get(status))
+        .with_state(admin);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the metrics listener ended");
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    for (name, source) in &admin.board.sources {
+        admin.metrics.slot_lag(name, source.lag_bytes());
+    }
+    for (name, sink) in &admin.board.sinks {
+        admin.metrics.sink_up(name, sink.is_up());
+    }
+    ([("content-type", "text/plain; version=0.0.4")], admin.metrics.text())
+}
+
+async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+    let ready = admin.status().ready;
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(serde_json::json!({ "ready": ready })))
+}
+
+async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
+    let component = |up: bool, trouble: Option<super::status::Trouble>| {
+        let trouble = trouble.filter(|_| !up);
+        serde_json::json!({
+            "status": if up { "up" } else { "down" },
+            "last_error": trouble.as_ref().map(|trouble| &trouble.error),
+            "next_step": trouble.as_ref().map(|trouble| &trouble.next_step),
+        })
+    };
+    let sources = admin.board.sources.iter().map(|(name, one)| (name.to_string(), one.is_up(), one.trouble()));
+    let sinks = admin.board.sinks.iter().map(|(name, one)| (name.to_string(), one.is_up(), one.trouble()));
+    let mut all_up = true;
+    let mut components = serde_json::Map::new();
+    for (name, up, trouble) in sources.chain(sinks) {
+        all_up &= up;
+        components.insert(name, component(up, trouble));
+    }
+    let code = if all_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if all_up { "up" } else { "down" };
+    (code, Json(serde_json::json!({ "status": status, "components": components })))
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Status> {
+    Json(admin.status())
+}
+
+impl Admin {
+    /// The document of `pgcdc status`.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let doing = |up: bool, troubled: bool| match (up, troubled) {
+            (true, _) => Doing::Running,
+            (false, true) => Doing::Retrying,
+            (false, false) => Doing::Starting,
+        };
+        let sources = self.board.sources.iter().map(|(name, one)| {
+            let trouble = one.trouble();
+            let shown = trouble.as_ref().filter(|_| !one.is_up());
+            SourceStatus {
+                name: name.to_string(),
+                state: doing(one.is_up(), trouble.is_some()),
+                position: Some(one.position().to_string()).filter(|_| one.position().is_some()),
+                lag_bytes: Some(one.lag_bytes()),
+                lag_seconds: Some(one.lag_s()),
+                last_error: shown.map(|trouble| trouble.error.clone()),
+                next_step: shown.map(|trouble| trouble.next_step.clone()),
+                ..SourceStatus::default()
+            }
+        });
+        let sinks = self.board.sinks.iter().map(|(name, one)| {
+            let trouble = one.trouble();
+            let shown = trouble.as_ref().filter(|_| !one.is_up());
+            SinkStatus {
+                name: name.to_string(),
+                state: doing(one.is_up(), trouble.is_some()),
+                position: Some(one.position()).filter(|position| !position.is_empty()),
+                lag_seconds: Some(one.lag_s()),
+                last_error: shown.map(|trouble| trouble.error.clone()),
+                next_step: shown.map(|trouble| trouble.next_step.clone()),
+                ..SinkStatus::default()
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            ready: self.board.sources.iter().all(|(_, one)| one.is_up())
+                && self.board.sinks.iter().all(|(_, one)| one.is_up()),
+            sources: sources.collect(),
+            sinks: sinks.collect(),
+        }
+    }
+}

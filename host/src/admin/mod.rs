@@ -1,0 +1,6 @@
+//! What an operator sees: metrics, status, health, and the log's form.
+
+pub mod http;
+pub mod log;
+pub mod metrics;
+pub mod status;

@@ -1,0 +1,226 @@
+//! From an invocation to an exit code: 0 for success or a clean stop, 1 for any error, printed as `Error: …`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use super::args::{self, Command, Host, Invocation};
+use super::{describe, init, list, listen};
+use crate::admin::http::Admin;
+use crate::component::{cache, registry};
+use crate::manifest::model::Use;
+use crate::manifest::ready::Checked;
+use crate::manifest::settings::{Overrides, Settings};
+use crate::manifest::{Description, Manifest, check, parse, print};
+use crate::pipeline::{Pipeline, Workshop};
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == cache::COMPILE_COMMAND) {
+        return cache::compile_command();
+    }
+    let invocation = match args::parse(std::env::args_os(), registry::shipped()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(invocation) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("Error: {}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lookup(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
+    let Invocation { global, command, given } = invocation;
+    let shipped = registry::shipped();
+    match command {
+        Command::Run(run) => {
+            let manifest = read(&run.manifest, &global)?;
+            start(&manifest, &run.host.overrides(&global), &run.host)
+        }
+        Command::Listen(listen) => {
+            let manifest = listen::manifest(&listen, &global, &given, shipped, &lookup)?;
+            if listen.print_manifest {
+                print!("{}", print::yaml(&manifest, shipped));
+                return Ok(ExitCode::SUCCESS);
+            }
+            start(&manifest, &listen.host.overrides(&global), &listen.host)
+        }
+        Command::Validate(validate) => {
+            let flags = Host::default().overrides(&global);
+            self::validate(&read(&validate.manifest, &global)?, &flags, validate.offline)
+        }
+        Command::Init(options) => show(init::sql(&options)?),
+        Command::List(options) => {
+            let mut text = list::render(shipped, options.kind, options.json);
+            let absent = registry::absent();
+            if !absent.is_empty() && !options.json {
+                text.push_str(&format!(
+                    "\nnot built into this pgcdc (run `make build`): {}\n",
+                    absent.join(", ")
+                ));
+            }
+            show(text)
+        }
+        Command::Describe(options) => {
+            let description = described(&options.connector, options.kind)?;
+            show(if options.json { describe::json(&description) } else { describe::render(&description) })
+        }
+        Command::Add(add) => {
+            add.components.iter().try_for_each(|path| self::add(path)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Status(status) => super::ask::status(&status),
+        Command::Checkpoint { action } => super::memory::command(action, &global),
+        Command::Version => show(format!("pgcdc {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Completion { shell } => {
+            args::completion(shell, shipped, &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn show(text: String) -> Result<ExitCode, String> {
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The manifest of a command: as named, as `--config` says, or `pgcdc.yaml`.
+pub(super) fn read(named: &Option<PathBuf>, global: &args::Global) -> Result<Manifest, String> {
+    let path = named.clone().or_else(|| global.config.clone()).unwrap_or_else(|| "pgcdc.yaml".into());
+    let parsed = parse::file(&path, &lookup).map_err(|report| report.to_string())?;
+    parsed.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(parsed.manifest)
+}
+
+pub(super) fn checked(manifest: &Manifest) -> Result<Checked, String> {
+    let foreign = |uses: &Use, pin: Option<&[u8; 32]>| match uses {
+        Use::File(path) => {
+            let opened = registry::open(path)?;
+            opened.check_pin(pin)?;
+            Ok(opened.description)
+        }
+        other => Err(format!("{} cannot be had: this pgcdc has no registry client", other.typed())),
+    };
+    let checked =
+        check::check(manifest, registry::shipped(), &foreign).map_err(|report| report.to_string())?;
+    checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(checked)
+}
+
+pub(super) fn workshop(manifest: &Manifest, flags: &Overrides) -> Result<(Workshop, Settings), String> {
+    let settings = Settings::merge(&manifest.settings, &lookup, flags)?;
+    crate::admin::log::install(settings.log.level, settings.log.format);
+    let checked = checked(manifest)?;
+    let state_dir = settings.state_dir_or_default(&lookup)?;
+    Ok((Workshop::new(checked, settings.clone(), state_dir)?, settings))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+        .build()
+        .map_err(|e| format!("the runtime does not start: {e}"))
+}
+
+/// Runs something to its end on a runtime of its own.
+pub(super) fn block_on<R>(work: impl Future<Output = Result<R, String>>) -> Result<R, String> {
+    runtime()?.block_on(work)
+}
+
+fn start(manifest: &Manifest, flags: &Overrides, host: &Host) -> Result<ExitCode, String> {
+    let (workshop, settings) = workshop(manifest, flags)?;
+    let skip = settings.skip_validation || host.skip_validation;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let listener = match settings.metrics_addr {
+            Some(address) => Some(crate::admin::http::bind(address).await?),
+            None => None,
+        };
+        if !skip {
+            let found = workshop.check().await;
+            let bad: Vec<String> = found
+                .into_iter()
+                .filter_map(|(name, answer)| Some(format!("{name}: {}", answer.err()?)))
+                .collect();
+            if !bad.is_empty() {
+                return Err(bad.join("\n"));
+            }
+        }
+        let pipeline = Pipeline::open(&workshop).await?;
+        let admin =
+            Admin { metrics: workshop.metrics(), board: pipeline.board.clone(), started: Instant::now() };
+        if let Some(listener) = listener {
+            tokio::spawn(crate::admin::http::serve(listener, admin));
+        }
+        pipeline.run(signal(), settings.shutdown_timeout).await
+    });
+    runtime.shutdown_background();
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The first SIGINT or SIGTERM; the second ends the process at once.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    tracing::info!("stopping: what is under way is delivered first; a second signal stops at once");
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        std::process::exit(1);
+    });
+}
+
+fn validate(manifest: &Manifest, flags: &Overrides, offline: bool) -> Result<ExitCode, String> {
+    let (workshop, _) = workshop(manifest, flags)?;
+    println!("manifest: ok");
+    if offline {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = block_on(async { Ok(workshop.check().await) })?;
+    let mut code = ExitCode::SUCCESS;
+    for (name, answer) in found {
+        match answer {
+            Ok(()) => println!("{name}: ok"),
+            Err(error) => {
+                println!("{name}: FAIL {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn described(name: &str, kind: Option<crate::manifest::Kind>) -> Result<Description, String> {
+    if name.ends_with(".wasm") || name.contains('/') {
+        return registry::open(Path::new(name)).map(|opened| opened.description);
+    }
+    describe::find(registry::shipped(), name, kind).cloned()
+}
+
+/// Looks into a component, compiles it ahead of its first run, and says what it asks for.
+fn add(path: &Path) -> Result<(), String> {
+    let opened = registry::open(path)?;
+    let state_dir = Settings::merge(&Overrides::default(), &lookup, &Overrides::default())?
+        .state_dir_or_default(&lookup)?;
+    registry::compile(&opened, &state_dir).map_err(|e| format!("{}: {e}", path.display()))?;
+    print!("{}", describe::render(&opened.description));
+    println!("\nuse: {}\nsha256: {}", path.display(), opened.digest);
+    Ok(())
+}

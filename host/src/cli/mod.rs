@@ -1,0 +1,27 @@
+//! The command line: what may be typed, and what is printed back.
+//!
+//! ```text
+//! argv ─ args ─► Invocation ─┬─ run, validate …   a manifest's file
+//!                            └─ listen ─► manifest::Manifest, the same structure
+//! ```
+//!
+//! Invariants: no option of a connector is listed here, they come from descriptions (`flags`); no output
+//! holds a secret; what comes from a component or a server is printed without control characters.
+
+pub mod args;
+mod ask;
+pub mod describe;
+pub mod flags;
+pub mod init;
+pub mod list;
+pub mod listen;
+pub mod main;
+mod memory;
+mod policy_flags;
+pub mod status;
+mod table;
+
+pub use args::{Command, Invocation, parse};
+
+#[cfg(test)]
+mod tests;

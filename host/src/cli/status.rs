@@ -1,0 +1,221 @@
+//! `pgcdc status`: the document that a running pgcdc answers with, and how it is shown.
+//!
+//! The document only grows: readers ignore what they do not know. It holds no row values and no secrets.
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{printable, table};
+
+/// Everything that runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The version that answers.
+    pub version: String,
+    /// Since its start; seconds.
+    pub uptime_seconds: u64,
+    /// Is everything as it should be?
+    pub ready: bool,
+    /// In the manifest's order.
+    pub sources: Vec<SourceStatus>,
+    /// In the manifest's order.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// What a source or a sink is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not connected yet.
+    #[default]
+    Starting,
+    /// Working.
+    Running,
+    /// Held back by something behind it.
+    Paused,
+    /// Failed, and will try again.
+    Retrying,
+    /// Failed, and waits for a person.
+    Halted,
+    /// Done.
+    Stopped,
+    /// A later pgcdc's word.
+    #[serde(other)]
+    Unknown,
+}
+
+impl State {
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Retrying => "retrying",
+            State::Halted => "halted",
+            State::Stopped => "stopped",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
+/// One source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceStatus {
+    /// The operator's name.
+    pub name: String,
+    /// The component.
+    #[serde(rename = "use")]
+    pub uses: String,
+    /// What it is doing.
+    pub state: State,
+    /// Up to where everything is stored; for PostgreSQL an LSN.
+    pub position: Option<String>,
+    /// Between the source's end and the position.
+    pub lag_bytes: Option<u64>,
+    /// Since the position was the source's end.
+    pub lag_seconds: Option<f64>,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// What an operator should do about it.
+    pub next_step: Option<String>,
+}
+
+/// One sink, per source where there are several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinkStatus {
+    /// The operator's name.
+    pub name: String,
+    /// The component.
+    #[serde(rename = "use")]
+    pub uses: String,
+    /// The source whose position this is.
+    pub source: Option<String>,
+    /// What it is doing.
+    pub state: State,
+    /// Up to where everything is durable there.
+    pub position: Option<String>,
+    /// Behind the source; bytes.
+    pub lag_bytes: Option<u64>,
+    /// Behind the source; seconds.
+    pub lag_seconds: Option<f64>,
+    /// Events handed over and not answered for.
+    pub in_flight: u64,
+    /// Events dead-lettered since the start.
+    pub dead_lettered: u64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// What an operator should do about it.
+    pub next_step: Option<String>,
+}
+
+/// The document as tables.
+pub fn render(status: &Status) -> String {
+    let ready = if status.ready { "ready" } else { "not ready" };
+    let mut out = format!(
+        "pgcdc {}, up {}, {ready}\n\n",
+        printable(&status.version),
+        seconds(status.uptime_seconds as f64)
+    );
+    let sources = status.sources.iter().map(|source| {
+        [
+            source.name.clone(),
+            source.uses.clone(),
+            source.state.as_str().to_owned(),
+            source.position.clone().unwrap_or_default(),
+            source.lag_bytes.map(bytes).unwrap_or_default(),
+            source.lag_seconds.map(seconds).unwrap_or_default(),
+        ]
+    });
+    out.push_str(&table(["SOURCE", "USE", "STATE", "POSITION", "LAG", "BEHIND"], sources));
+    out.push('\n');
+    let sinks = status.sinks.iter().map(|sink| {
+        [
+            sink.name.clone(),
+            sink.uses.clone(),
+            sink.state.as_str().to_owned(),
+            sink.source.clone().unwrap_or_default(),
+            sink.position.clone().unwrap_or_default(),
+            sink.lag_bytes.map(bytes).unwrap_or_default(),
+            sink.lag_seconds.map(seconds).unwrap_or_default(),
+            sink.in_flight.to_string(),
+            sink.dead_lettered.to_string(),
+        ]
+    });
+    let header = ["SINK", "USE", "STATE", "SOURCE", "POSITION", "LAG", "BEHIND", "IN FLIGHT", "DEAD"];
+    out.push_str(&table(header, sinks));
+    let troubles = status
+        .sources
+        .iter()
+        .map(|source| (&source.name, &source.last_error, &source.next_step))
+        .chain(status.sinks.iter().map(|sink| (&sink.name, &sink.last_error, &sink.next_step)));
+    for (name, error, next) in troubles {
+        if let Some(error) = error {
+            out.push_str(&format!("\n{}: {}\n", printable(name), printable(error)));
+        }
+        if let Some(next) = next {
+            out.push_str(&format!("  next: {}\n", printable(next)));
+        }
+    }
+    out
+}
+
+/// `512 B`, `1.5 MiB`.
+fn bytes(value: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if value < 1024 {
+        return format!("{value} B");
+    }
+    let mut scaled = value as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if scaled < 1024.0 {
+            break;
+        }
+        scaled /= 1024.0;
+        unit = next;
+    }
+    format!("{scaled:.1} {unit}")
+}
+
+/// `0.3s`, `12s`, `3m`, `5h`, `2d`: the two leading digits are what matters.
+fn seconds(value: f64) -> String {
+    match value {
+        value if value < 10.0 => format!("{value:.1}s"),
+        value if value < 120.0 => format!("{value:.0}s"),
+        value if value < 7_200.0 => format!("{:.0}m", value / 60.0),
+        value if value < 172_800.0 => format!("{:.0}h", value / 3_600.0),
+        value => format!("{:.0}d", value / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_as_people_see_it() {
+        let json = r#"{"version":"0.1.0","uptime_seconds":4000,"ready":false,"new_key":1,
+            "sources":[{"name":"shop","use":"wal","state":"running","position":"0/16B3748","lag_bytes":1572864,"lag_seconds":0.25}],
+            "sinks":[{"name":"audit","use":"webhook","state":"retrying","position":"0/16B3000","lag_bytes":12,"lag_seconds":90,"in_flight":3,
+              "last_error":"503 from https://h\u001b[31m","next_step":"nothing: it is tried again in 8s"},
+              {"name":"x","use":"stdout","state":"from the future"}]}"#;
+        let status: Status = serde_json::from_str(json).unwrap();
+        let golden = "\
+pgcdc 0.1.0, up 67m, not ready
+
+SOURCE  USE  STATE    POSITION   LAG      BEHIND
+shop    wal  running  0/16B3748  1.5 MiB  0.2s
+
+SINK   USE      STATE     SOURCE  POSITION   LAG   BEHIND  IN FLIGHT  DEAD
+audit  webhook  retrying  -       0/16B3000  12 B  90s     3          0
+x      stdout   unknown   -       -          -     -       0          0
+
+audit: 503 from https://h [31m
+  next: nothing: it is tried again in 8s
+";
+        assert_eq!(render(&status), golden);
+    }
+}

@@ -1,0 +1,111 @@
+//! Interface `wal`: replication sessions for sources, decoded by the host.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Accessor, HasSelf, Resource};
+
+use super::batches::Handle;
+use super::host::wal::{Host, HostReplication, HostReplicationWithStore, HostWithStore};
+use super::{WireError, body};
+use crate::batch::Batch;
+use crate::component::state::State;
+use crate::postgres;
+use crate::source::Origin;
+use crate::wal::Session;
+
+/// What a guest's handle stands for.
+pub struct Replication {
+    session: Arc<Session>,
+    number: u64,
+    made: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// A session's error for a guest, with the way out as context.
+pub(super) fn refused(error: &postgres::Error) -> WireError {
+    let mut wire = body::wire(error.code(), error);
+    if let Some(step) = error.next_step() {
+        wire.context.push(("next-step".into(), step));
+    }
+    wire
+}
+
+impl Host for State {}
+
+impl HostWithStore<State> for HasSelf<State> {
+    async fn open(
+        accessor: &Accessor<State, Self>,
+        endpoint: String,
+        options: String,
+    ) -> wasmtime::Result<Result<Resource<Replication>, WireError>> {
+        let (params, link) = accessor.with(|mut access| {
+            let state = access.get();
+            (state.grants.postgres(&endpoint).cloned(), state.source.clone())
+        });
+        let (Some(params), Some(link)) = (params, link) else {
+            return Ok(Err(body::wire("denied", format!("no database `{endpoint}` is granted to a source"))));
+        };
+        let options = match serde_json::from_str(&options) {
+            Ok(options) => options,
+            Err(error) => return Ok(Err(body::wire("misconfigured", format!("options: {error}")))),
+        };
+        let opening = {
+            let link = Arc::clone(&link);
+            tokio::spawn(async move { crate::wal::open(&params, options, link.stored_wal()).await })
+        };
+        let session = match opening.await.map_err(wasmtime::Error::from)? {
+            Ok(session) => Arc::new(session),
+            Err(error) => return Ok(Err(refused(&error))),
+        };
+        let facts = session.facts();
+        link.status.slot(&facts.identity.slot);
+        let number = link.begin(session.progress(), facts.identity.clone(), facts.temporary);
+        crate::source::watch_lag(Arc::clone(&link), Arc::downgrade(&session));
+        let replication = Replication { session, number, made: Arc::default() };
+        accessor.with(|mut access| Ok(Ok(access.get().table.push(replication)?)))
+    }
+}
+
+impl HostReplication for State {
+    fn facts(&mut self, replication: Resource<Replication>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&replication)?.session.facts().to_json())
+    }
+
+    fn drop(&mut self, replication: Resource<Replication>) -> wasmtime::Result<()> {
+        self.table.delete(replication)?;
+        Ok(())
+    }
+}
+
+impl HostReplicationWithStore<State> for HasSelf<State> {
+    async fn next(
+        accessor: &Accessor<State, Self>,
+        replication: Resource<Replication>,
+    ) -> wasmtime::Result<Result<Vec<Resource<Handle>>, WireError>> {
+        let (session, number, made) = accessor.with(|mut access| {
+            let found = access.get().table.get(&replication)?;
+            wasmtime::Result::Ok((Arc::clone(&found.session), found.number, Arc::clone(&found.made)))
+        })?;
+        // Taking finished batches from the session's queue is one step: a guest that stops waiting loses none.
+        let finished = match session.next().await {
+            Ok(finished) => finished,
+            Err(error) => return Ok(Err(refused(&error))),
+        };
+        accessor.with(|mut access| {
+            let state = access.get();
+            let mut handles = Vec::with_capacity(finished.len());
+            for finished in finished {
+                let origin = Origin {
+                    session: number,
+                    number: made.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                    first: finished.first_key,
+                    last: finished.last_key,
+                    refused: finished.refused,
+                };
+                let batch = Batch::from_wal(finished.bytes, origin);
+                state.charge(batch.len_bytes())?;
+                handles.push(state.table.push(Handle(Arc::new(batch)))?);
+            }
+            Ok(Ok(handles))
+        })
+    }
+}

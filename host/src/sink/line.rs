@@ -1,0 +1,141 @@
+//! The line of work of one lane: what is to be written, in order, and what is under way.
+//!
+//! Invariants. Work starts front to back. While the line recovers from a failure nothing starts until nothing is under
+//! way; while anything in it is suspected of ending instances, one at a time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::ack::Receipt;
+use crate::batch::Batch;
+
+/// One write that is owed.
+pub(super) struct Work {
+    pub(super) batch: Arc<Batch>,
+    pub(super) receipt: Receipt,
+    /// The lane's bytes that it takes.
+    pub(super) room: Arc<OwnedSemaphorePermit>,
+    /// Writes so far.
+    pub(super) attempts: u32,
+    /// Instances that ended while they had it.
+    pub(super) deaths: u32,
+    /// Other work was under way at the last of those.
+    pub(super) accompanied: bool,
+}
+
+struct Slot {
+    /// Unique in the line.
+    ticket: u64,
+    work: Work,
+    running: bool,
+}
+
+/// See the file's head.
+#[derive(Default)]
+pub(super) struct Line {
+    slots: VecDeque<Slot>,
+    next_ticket: u64,
+    running: usize,
+    recovering: bool,
+}
+
+impl Line {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn push(&mut self, work: Work) {
+        let ticket = self.ticket();
+        self.slots.push_back(Slot { ticket, work, running: false });
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    /// A pause is due before anything else is started.
+    pub(super) fn wants_pause(&self) -> bool {
+        self.recovering && self.running == 0
+    }
+
+    pub(super) fn paused(&mut self) {
+        self.recovering = false;
+    }
+
+    /// The next work to start, if one may: its ticket, the batch, and which attempt it is.
+    pub(super) fn start(&mut self, concurrency: usize) -> Option<(u64, Arc<Batch>, u32)> {
+        let suspicious = self.slots.iter().any(|slot| slot.work.deaths > 0);
+        if self.recovering || self.running >= if suspicious { 1 } else { concurrency } {
+            return None;
+        }
+        let slot = self.slots.iter_mut().find(|slot| !slot.running)?;
+        slot.running = true;
+        slot.work.attempts += 1;
+        self.running += 1;
+        Some((slot.ticket, Arc::clone(&slot.work.batch), slot.work.attempts))
+    }
+
+    fn position(&self, ticket: u64) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.ticket == ticket && slot.running)
+    }
+
+    /// Takes out work that has come back.
+    pub(super) fn finish(&mut self, ticket: u64) -> Option<Work> {
+        let position = self.position(ticket)?;
+        self.running -= 1;
+        self.slots.remove(position).map(|slot| slot.work)
+    }
+
+    /// Work that has come back is to be tried again: all of it, or what is left of it.
+    pub(super) fn retry(&mut self, ticket: u64, left: Option<Arc<Batch>>) {
+        let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) else { return };
+        slot.running = false;
+        if let Some(left) = left {
+            slot.work.batch = left;
+        }
+        self.running -= 1;
+        self.recovering = true;
+    }
+
+    /// Work that is under way.
+    pub(super) fn running(&self, ticket: u64) -> Option<&Work> {
+        self.position(ticket).and_then(|position| self.slots.get(position)).map(|slot| &slot.work)
+    }
+
+    /// Work that was held comes back, ahead of all else.
+    pub(super) fn push_front(&mut self, work: Work) {
+        let ticket = self.ticket();
+        self.slots.push_front(Slot { ticket, work, running: false });
+    }
+
+    /// The instance has ended: everything under way comes back, suspected.
+    pub(super) fn died(&mut self) {
+        let accompanied = self.running > 1;
+        for slot in self.slots.iter_mut().filter(|slot| slot.running) {
+            slot.running = false;
+            slot.work.deaths += 1;
+            slot.work.accompanied = accompanied;
+        }
+        self.running = 0;
+        self.recovering = true;
+    }
+
+    /// Work that has ended instances twice, the last time alone.
+    pub(super) fn culprit(&mut self) -> Option<Work> {
+        let proven = |slot: &Slot| slot.work.deaths >= 2 && !slot.work.accompanied && !slot.running;
+        let position = self.slots.iter().position(proven)?;
+        self.slots.remove(position).map(|slot| slot.work)
+    }
+
+    /// Puts the halves of the culprit, which was in front of all that is not under way, in its place.
+    pub(super) fn put_back(&mut self, halves: [Work; 2]) {
+        halves.into_iter().rev().for_each(|work| self.push_front(work));
+    }
+}

@@ -1,0 +1,128 @@
+//! Stores what is settled, then lets PostgreSQL know: at most every 200 ms or 64 MiB, only on change, and at the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgcdc_core::checkpoint::{Checkpoint, Identity, Strand};
+use pgcdc_core::lsn::Lsn;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{SourceLink, Wal};
+use crate::ack::{Acks, Standing};
+use crate::admin::metrics::Metrics;
+use crate::component::instance::Instance;
+use crate::store::Memory;
+
+const EVERY: Duration = Duration::from_millis(200);
+const BYTES: u64 = 64 * 1024 * 1024;
+/// After a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The memory's key for a source.
+pub(crate) fn key(source: &str) -> String {
+    format!("source/{source}")
+}
+
+/// One source's checkpoints.
+pub(crate) struct Checkpointer {
+    pub(crate) link: Arc<SourceLink>,
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) memory: Memory,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) living: watch::Receiver<Option<Arc<Instance>>>,
+    /// True once the lanes have worked off everything: store a last time and end.
+    pub(crate) drained: watch::Receiver<bool>,
+}
+
+#[derive(Default)]
+struct Last {
+    bytes_done: u64,
+    /// Batches that the living instance was told of.
+    told: u64,
+}
+
+impl Checkpointer {
+    pub(crate) async fn run(mut self) {
+        let mut last = Last::default();
+        let mut due = Instant::now();
+        loop {
+            let ended = self.wait(&last, due).await;
+            due = Instant::now() + EVERY;
+            if let Err(error) = self.store(&mut last).await {
+                tracing::error!(detector = &*self.link.name, %error, "checkpoint not stored: positions stay where they are");
+                self.link.status.failed(&error.to_string(), "check the checkpoint store: nothing is confirmed until it works");
+                due = Instant::now() + RETRY;
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Until something moved and enough time or bytes have passed; true at the end.
+    async fn wait(&mut self, last: &Last, due: Instant) -> bool {
+        let progress = self.link.wal().map(|wal| wal.progress);
+        let offered = async {
+            match &progress {
+                Some(progress) => progress.offered().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.drained.wait_for(|drained| *drained) => return true,
+            () = self.acks.moved.notified() => {}
+            () = self.link.changed.notified() => {}
+            () = offered => {}
+        }
+        loop {
+            if self.acks.standing().bytes_done.saturating_sub(last.bytes_done) >= BYTES {
+                return false;
+            }
+            tokio::select! {
+                _ = self.drained.wait_for(|drained| *drained) => return true,
+                () = tokio::time::sleep_until(due) => return false,
+                () = self.acks.moved.notified() => {}
+            }
+        }
+    }
+
+    async fn store(&self, last: &mut Last) -> Result<(), crate::store::Error> {
+        let standing = self.acks.standing();
+        last.bytes_done = standing.bytes_done;
+        self.tell(&standing, last).await;
+        let Some((wal, storable)) = self.link.storable(standing.frontier) else { return Ok(()) };
+        if !wal.temporary {
+            let checkpoint = checkpoint(&wal, storable, standing);
+            if self.link.checkpoint().as_ref() != Some(&checkpoint) {
+                let bytes = checkpoint.encode().map_err(|e| crate::store::Error(e.to_string()))?;
+                self.memory.set(&key(&self.link.name), Some(bytes)).await?;
+                self.link.set_checkpoint(checkpoint);
+            }
+        }
+        self.metrics.checkpointed(&self.link.name, storable.0);
+        self.link.status.stored(storable);
+        wal.progress.stored(storable);
+        Ok(())
+    }
+
+    /// Names to a component source what is settled. It may free what it holds; nothing depends on its answer.
+    async fn tell(&self, standing: &Standing, last: &mut Last) {
+        if self.link.wal().is_some() || standing.frontier <= last.told {
+            return;
+        }
+        let settled: Vec<u64> = (last.told..standing.frontier).collect();
+        last.told = standing.frontier;
+        let instance = self.living.borrow().clone();
+        if let Some(instance) = instance {
+            let _ = instance.settled(settled).await;
+        }
+    }
+}
+
+fn checkpoint(wal: &Wal, storable: Lsn, standing: Standing) -> Checkpoint {
+    let strand = Strand { resume: storable.to_bytes().to_vec(), lanes: standing.lanes };
+    let identity = Identity::Postgres(wal.identity.clone());
+    Checkpoint { identity, strands: BTreeMap::from([(String::new(), strand)]) }
+}

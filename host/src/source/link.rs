@@ -1,0 +1,113 @@
+//! What the host knows of one source, shared by its instance's capabilities, its runner and its checkpointer.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pgcdc_core::checkpoint::{Checkpoint, Identity, PostgresIdentity};
+use pgcdc_core::lsn::Lsn;
+use pgcdc_core::resume::Stored;
+use tokio::sync::Notify;
+
+use crate::admin::status::SourceStatus;
+use crate::wal::Progress;
+
+/// The live WAL session of a source.
+#[derive(Clone)]
+pub(crate) struct Wal {
+    pub(crate) session: u64,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) identity: PostgresIdentity,
+    /// The slot dies with the session: nothing to resume, nothing to store.
+    pub(crate) temporary: bool,
+}
+
+/// See the file's head.
+pub(crate) struct SourceLink {
+    pub(crate) name: Arc<str>,
+    pub(crate) status: Arc<SourceStatus>,
+    state: Mutex<State>,
+    sessions: AtomicU64,
+    /// A new session is live, or the last one ended.
+    pub(crate) changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was stored when the process started, or since.
+    stored: Option<Checkpoint>,
+    wal: Option<Wal>,
+    /// (batches the bus must have settled, batches of the live session that are settled then), ascending.
+    passed: VecDeque<(u64, u64)>,
+    /// Batches of the live session that are settled.
+    settled: u64,
+}
+
+impl SourceLink {
+    pub(crate) fn new(name: Arc<str>, status: Arc<SourceStatus>, stored: Option<Checkpoint>) -> Arc<SourceLink> {
+        let state = Mutex::new(State { stored, ..State::default() });
+        Arc::new(SourceLink { name, status, state, sessions: AtomicU64::new(0), changed: Notify::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a WAL session may go on.
+    pub(crate) fn stored_wal(&self) -> Option<Stored> {
+        let state = self.lock();
+        let checkpoint = state.stored.as_ref()?;
+        let Identity::Postgres(identity) = &checkpoint.identity else { return None };
+        let resume = checkpoint.strands.get("")?.resume.as_slice();
+        Some(Stored { identity: identity.clone(), resume: Lsn::from_bytes(resume)? })
+    }
+
+    /// What is stored.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        self.lock().stored.clone()
+    }
+
+    pub(crate) fn set_checkpoint(&self, checkpoint: Checkpoint) {
+        self.lock().stored = Some(checkpoint);
+    }
+
+    /// A WAL session begins; its number. Positions of earlier ones mean nothing any more.
+    pub(crate) fn begin(&self, progress: Arc<Progress>, identity: PostgresIdentity, temporary: bool) -> u64 {
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.wal = Some(Wal { session, progress, identity, temporary });
+        state.passed.clear();
+        state.settled = 0;
+        drop(state);
+        self.changed.notify_one();
+        session
+    }
+
+    pub(crate) fn wal(&self) -> Option<Wal> {
+        self.lock().wal.clone()
+    }
+
+    /// Batch `number` of a session is done for once the bus has settled its first `bus` batches.
+    pub(crate) fn handed_on(&self, session: u64, number: u64, bus: u64) {
+        let mut state = self.lock();
+        if state.wal.as_ref().is_some_and(|wal| wal.session == session) {
+            match state.passed.back_mut() {
+                Some(last) if last.0 == bus => last.1 = number + 1,
+                _ => state.passed.push_back((bus, number + 1)),
+            }
+        }
+    }
+
+    /// How far the live session may be stored, now that the bus has settled its first `frontier` batches.
+    pub(crate) fn storable(&self, frontier: u64) -> Option<(Wal, Lsn)> {
+        let mut state = self.lock();
+        while let Some((bus, batches)) = state.passed.front().copied().filter(|(bus, _)| *bus <= frontier) {
+            debug_assert!(bus <= frontier);
+            state.settled = batches;
+            state.passed.pop_front();
+        }
+        let wal = state.wal.clone()?;
+        let storable = wal.progress.settled(state.settled);
+        Some((wal, storable))
+    }
+}

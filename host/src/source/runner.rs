@@ -1,0 +1,176 @@
+//! The loop of one source: an instance, its batches in order to the bus, and another instance after a failure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine as _;
+use pgcdc_core::backoff::Backoff;
+use pgcdc_core::checkpoint::LaneMark;
+use pgcdc_core::error::{Action, Kind};
+use pgcdc_core::order_key::OrderKey;
+use tokio::sync::watch;
+
+use super::SourceLink;
+use crate::ack::Acks;
+use crate::admin::metrics::Metrics;
+use crate::batch::Batch;
+use crate::bus::Fanout;
+use crate::component::instance::{Blueprint, Failure, Instance};
+
+/// A source and everything that its loop needs.
+pub(crate) struct Runner {
+    pub(crate) blueprint: Blueprint,
+    pub(crate) config: String,
+    pub(crate) link: Arc<SourceLink>,
+    pub(crate) fanout: Fanout,
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) backoff: pgcdc_core::backoff::Settings,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// The living instance, for the checkpointer to tell what is settled.
+    pub(crate) living: watch::Sender<Option<Arc<Instance>>>,
+}
+
+/// Why the loop of one instance ended.
+enum End {
+    /// Told to stop, or the source has no more.
+    Done,
+    Failed(Failure),
+}
+
+impl Runner {
+    /// Runs until told to stop. The error is permanent: what happened, and the way out.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
+        let mut backoff = Backoff::new(self.backoff);
+        let mut instances = 0;
+        // The highest key that the bus has got: after a reconnect the WAL is read again from further back.
+        let mut reached = OrderKey::new(&[]).unwrap_or_else(|_| unreachable!("the empty key is a key"));
+        loop {
+            let began = Instant::now();
+            let failure = match self.live(instances, &mut reached).await {
+                End::Done => return Ok(()),
+                End::Failed(failure) => failure,
+            };
+            instances += 1;
+            self.living.send_replace(None);
+            self.metrics.source_up(&self.link.name, false);
+            self.metrics.source_failed(&self.link.name);
+            self.judge(&failure)?;
+            let wait = backoff.failed(began.elapsed(), crate::random());
+            tracing::warn!(detector = &*self.link.name, error = %failure, retry_in_ms = wait.as_millis() as u64, "source failed, trying again");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    /// Permanent failures stop the source; the others are worth another try.
+    fn judge(&self, failure: &Failure) -> Result<(), String> {
+        let (message, policy, step) = match failure {
+            Failure::Refused(error) => {
+                let policy = Kind::from_code(&error.code).policy();
+                let step = error.context.iter().find(|(key, _)| key == "next-step").map(|(_, step)| step.clone());
+                (error.message.clone(), policy, step)
+            }
+            Failure::Dead(reason) => (reason.to_string(), Kind::Unavailable.policy(), None),
+        };
+        let step = step.unwrap_or_else(|| policy.next_step.to_string());
+        self.link.status.failed(&message, &step);
+        if policy.action == Action::Retry { Ok(()) } else { Err(format!("{message}; {step}")) }
+    }
+
+    async fn live(&mut self, number: u32, reached: &mut OrderKey) -> End {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => End::Done,
+            end = self.read(number, reached) => end,
+        }
+    }
+
+    async fn read(&mut self, number: u32, reached: &mut OrderKey) -> End {
+        let instance = match self.open(number).await {
+            Ok(instance) => Arc::new(instance),
+            Err(failure) => return End::Failed(failure),
+        };
+        self.living.send_replace(Some(Arc::clone(&instance)));
+        let mut expected: Option<(u64, u64)> = None;
+        loop {
+            let batches = match instance.next().await {
+                Ok(batches) => batches,
+                Err(Failure::Refused(error)) if error.code == "end" => return End::Done,
+                Err(failure) => return End::Failed(failure),
+            };
+            self.link.status.up();
+            self.metrics.source_up(&self.link.name, true);
+            for batch in batches {
+                if let Err(reason) = self.hand_on(batch, &mut expected, reached).await {
+                    return End::Failed(Failure::Dead(reason.into()));
+                }
+            }
+        }
+    }
+
+    async fn open(&self, number: u32) -> Result<Instance, Failure> {
+        let instance = Instance::start(&self.blueprint).await?;
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let strands = self.link.checkpoint().map(|checkpoint| checkpoint.strands).unwrap_or_default();
+        let resume = strands.iter().map(|(strand, at)| serde_json::json!({ "strand": strand, "token": encode(&at.resume) }));
+        let context = serde_json::json!({
+            "kind": "source",
+            "name": &*self.link.name,
+            "instance": number,
+            "resume": resume.collect::<Vec<_>>(),
+        });
+        instance.open(self.config.clone(), context.to_string()).await?;
+        Ok(instance)
+    }
+
+    /// One batch to the bus, without what the bus has had already. The error is the guest's fault.
+    async fn hand_on(
+        &self,
+        batch: Arc<Batch>,
+        expected: &mut Option<(u64, u64)>,
+        reached: &mut OrderKey,
+    ) -> Result<(), String> {
+        let Some(origin) = batch.origin() else {
+            let none = OrderKey::new(&[]).map_err(|e| e.to_string())?;
+            self.see(&batch);
+            return self.fanout.send(batch, none, none).await.map_err(|e| e.to_string());
+        };
+        let (session, number, first, last) = (origin.session, origin.number, origin.first, origin.last);
+        let due = expected.filter(|(of, _)| *of == session).map_or(0, |(_, due)| due);
+        if number != due {
+            return Err(format!("batch {number} of the WAL was handed on where batch {due} was due"));
+        }
+        *expected = Some((session, number + 1));
+        let fresh = if last <= *reached {
+            None
+        } else if first > *reached {
+            Some(batch)
+        } else {
+            batch.after(reached).map_err(|e| e.to_string())?.map(Arc::new)
+        };
+        *reached = last.max(*reached);
+        if let Some(fresh) = fresh {
+            self.see(&fresh);
+            self.fanout.send(fresh, first, last).await.map_err(|e| e.to_string())?;
+        }
+        self.link.handed_on(session, number, self.acks.delivered());
+        Ok(())
+    }
+
+    fn see(&self, batch: &Batch) {
+        if let Some(age_s) = batch.age_s() {
+            self.metrics.source_lag(&self.link.name, age_s);
+            self.link.status.received(batch, age_s);
+        }
+    }
+}
+
+/// What each lane had done before, by name; of the strand that the WAL is.
+pub(crate) fn marks(link: &SourceLink) -> BTreeMap<String, LaneMark> {
+    link.checkpoint().and_then(|mut checkpoint| checkpoint.strands.remove("")).map(|strand| strand.lanes).unwrap_or_default()
+}

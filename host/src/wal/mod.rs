@@ -1,0 +1,175 @@
+//! PostgreSQL in: logical decoding over the replication protocol, folded into batches.
+//!
+//! ```text
+//!  PostgreSQL                      this room                                        the host
+//!  ──────────                      ─────────                                        ────────
+//!  WAL ▸ walsender ─► socket ─► input ─► assembler ─► queue ─► Session::next ─► lanes ─► sinks
+//!                       stream.rs: one task reads          bounded: bytes, count           │
+//!                                                                                          ▼ settled
+//!  forgets WAL  ◄── status update ◄── progress.rs ◄── Progress::stored ◄── checkpoint, fsynced
+//!                     status.rs: one task writes, by its own clock
+//! ```
+//!
+//! Why each position may be confirmed:
+//! - *received* is only told as written: it frees nothing on the server.
+//! - *confirmed* comes from [`Progress::stored`] alone. It is a transaction's end LSN, of which every
+//!   row, and of every transaction before it, is settled in every lane, and the checkpoint that says so
+//!   is on the device. After a crash the slot is therefore never ahead of what was stored.
+//! - A keepalive's WAL end stands for such an LSN once nothing before it is open or unsettled. It takes
+//!   the same way through the checkpoint, so that an idle publication does not hold back WAL.
+//! - When the session ends, everything above what was stored comes again, with the same keys and ids.
+//!
+//! Reconnecting and waiting are the caller's; an error says whether trying again can help.
+
+mod connection;
+mod input;
+mod open;
+mod options;
+mod pace;
+mod progress;
+mod publication;
+mod queue;
+mod server;
+mod side;
+mod status;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgcdc_core::assembler::Finished;
+use pgcdc_core::checkpoint::PostgresIdentity;
+use pgcdc_core::error::Kind;
+use pgcdc_core::lsn::Lsn;
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+use crate::postgres::Error;
+use queue::Queue;
+use side::Side;
+use status::Signals;
+
+pub use open::open;
+pub use options::{Options, Values};
+pub use progress::{Progress, Status};
+pub use server::Lag;
+
+/// How long a goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the session starts where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Started {
+    /// The slot was created just now.
+    Created,
+    /// Nothing was stored, and the slot was there: it goes on where the slot stands.
+    Adopted,
+    /// It goes on at the stored position.
+    Resumed,
+}
+
+/// What is true of a session from its start to its end.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whose positions these are; to be stored with them.
+    pub identity: PostgresIdentity,
+    /// The slot dies with the session, and what is changed until the next one is never seen.
+    pub temporary: bool,
+    /// The first position.
+    pub start: Lsn,
+    /// Why there.
+    pub started: Started,
+    /// Host and port.
+    pub place: String,
+    /// The server's major version.
+    pub server_version: u32,
+    /// What the publication leaves out and the like, for people.
+    pub warnings: Vec<String>,
+}
+
+impl Facts {
+    /// As JSON, for a connector.
+    pub fn to_json(&self) -> String {
+        let id = &self.identity;
+        serde_json::json!({
+            "system_identifier": id.system_identifier.to_string(),
+            "timeline": id.timeline,
+            "database": id.database,
+            "slot": id.slot,
+            "temporary": self.temporary,
+            "publication": id.publication,
+            "start_lsn": self.start.to_string(),
+            "started": self.started,
+            "server": self.place,
+            "server_version": self.server_version,
+            "warnings": self.warnings,
+        })
+        .to_string()
+    }
+}
+
+/// One replication connection. Dropping it ends the connection at once.
+#[derive(Debug)]
+pub struct Session {
+    facts: Facts,
+    queue: Arc<Queue<Finished, Error>>,
+    progress: Arc<Progress>,
+    signals: Arc<Signals>,
+    side: Arc<Side>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Session {
+    /// The next batches, in order, at least one: whatever has gathered. The error is the connection's
+    /// last word; what came before it has been handed out. Safe to drop and call again.
+    pub async fn next(&self) -> Result<Vec<Finished>, Error> {
+        match self.queue.drain().await {
+            Some(result) => result,
+            None => Err(Error::unfit(Kind::Unavailable, "ended", "the session has ended", "open a new one")),
+        }
+    }
+
+    /// What is true of this session.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Its positions. Batches count from 0 in the order in which `next` hands them out.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// How the slot fares, asked over an ordinary session. An error that is not transient means that the
+    /// stream can no longer be trusted: the slot or the publication is not what it was.
+    pub async fn lag(&self) -> Result<Lag, Error> {
+        let id = &self.facts.identity;
+        let Some(lag) = self.side.lag(&id.slot, &id.publication).await? else {
+            let message = format!("slot {} is gone", id.slot);
+            return Err(Error::unfit(Kind::Gone, "slot_missing", message, "take a new snapshot, then run `pgcdc checkpoint reset`"));
+        };
+        if lag.publication_oid != id.publication_oid {
+            let message = format!("publication {} was dropped or created anew while it was read", id.publication);
+            let step = "changes in between may be missing: take a new snapshot, then run `pgcdc checkpoint reset`";
+            return Err(Error::unfit(Kind::Gone, "publication_changed", message, step));
+        }
+        Ok(lag)
+    }
+
+    /// Tells the server the last confirmed position, says goodbye, and waits a moment until it is gone.
+    pub async fn close(mut self) {
+        self.signals.close();
+        let gone = async { (&mut self.writer).await.and((&mut self.reader).await) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, gone).await.is_err() {
+            tracing::debug!("the server did not close the connection in time");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.reader.abort();
+        self.writer.abort();
+    }
+}

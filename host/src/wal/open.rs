@@ -1,0 +1,251 @@
+//! From parameters to a running stream: look, decide, create what is missing, start.
+//!
+//! Invariant: everything is looked at before anything is created, and the decision where to start is
+//! pgcdc-core's alone.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgcdc_core::assembler::{Assembler, Settings, Values as CoreValues};
+use pgcdc_core::catalog::TypeCatalog;
+use pgcdc_core::checkpoint::PostgresIdentity;
+use pgcdc_core::error::Kind;
+use pgcdc_core::id::Origin;
+use pgcdc_core::lsn::Lsn;
+use pgcdc_core::resume::{Decision, Halt, ServerFacts, Stored, decide};
+
+use super::connection::{Connection, System, quote_name};
+use super::input::Input;
+use super::options::{Options, Plan, Values};
+use super::progress::Progress;
+use super::publication::{self, Publication};
+use super::queue::{Bounds, Queue};
+use super::server::{self, Server};
+use super::side::Side;
+use super::status::{self, Signals};
+use super::stream::{CHANGE_HEAD_BYTES, Reader};
+use super::{Facts, Session, Started};
+use crate::postgres::{self, Error, Params, Wire};
+
+/// Batches that may wait for the host.
+const BATCHES_MAX: usize = 1_024;
+const SLOT_NEWS_EVERY: Duration = Duration::from_secs(5);
+
+/// Opens a session that reads the WAL of the parameters' database. `stored` is what the host has stored
+/// for this source; a temporary slot cannot go on there, and ignores it.
+pub async fn open(params: &Params, options: Options, stored: Option<Stored>) -> Result<Session, Error> {
+    let plan = options.plan()?;
+    let (session, connection) =
+        tokio::try_join!(postgres::Session::open(params), Connection::open(params))?;
+    let server = server::inspect(&session).await?;
+    let opening = Opening { plan, options, session, connection, server };
+    opening.start(params, stored).await
+}
+
+struct Opening {
+    plan: Plan,
+    options: Options,
+    session: postgres::Session,
+    connection: Connection,
+    server: Server,
+}
+
+impl Opening {
+    async fn start(mut self, params: &Params, stored: Option<Stored>) -> Result<Session, Error> {
+        let system = self.connection.identify().await?;
+        let kept = match &self.plan.slot {
+            Some(name) => server::slot(&self.session, name).await?,
+            None => None,
+        };
+        let publication = self.publication(kept.is_some()).await?;
+        let identity = self.identity(&system, &publication);
+        let stored = stored.filter(|_| self.plan.slot.is_some());
+        let moved = stored.as_ref().is_some_and(|stored| stored.identity.timeline != system.timeline);
+        let history = if moved { self.connection.history(system.timeline).await? } else { Vec::new() };
+        let facts = ServerFacts { identity: identity.clone(), end: system.end, history };
+        let decision = decide(stored.as_ref(), kept.as_ref(), &facts);
+        let (start, started) = self.execute(decision, &identity.slot).await?;
+        let warnings = publication::warnings(&identity.publication, &publication, self.options.all_tables);
+        let facts = Facts {
+            temporary: self.plan.slot.is_none(),
+            start,
+            started,
+            place: self.connection.place().to_owned(),
+            server_version: self.connection.major_version(),
+            warnings,
+            identity,
+        };
+        tracing::info!(slot = facts.identity.slot, publication = facts.identity.publication, %start, ?started, "replication starts");
+        facts.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        self.run(params, facts).await
+    }
+
+    async fn publication(&self, slot_exists: bool) -> Result<Publication, Error> {
+        let name = self.plan.publication.as_str();
+        if let Some(found) = publication::find(&self.session, name).await? {
+            return Ok(found);
+        }
+        let missing = |next_step: String| {
+            let message = format!("publication {name} does not exist in database {}", self.server.database);
+            Err(Error::unfit(Kind::Gone, "publication_missing", message, next_step))
+        };
+        let quoted = quote_name(name);
+        if slot_exists {
+            return missing(format!(
+                "the slot exists already, and cannot decode what came before a new publication: create the publication, drop the slot, start afresh (CREATE PUBLICATION {quoted} FOR ALL TABLES;)"
+            ));
+        }
+        if !self.options.all_tables {
+            return missing(format!("run CREATE PUBLICATION {quoted} FOR TABLE …; or set all_tables: true"));
+        }
+        publication::create(&self.session, name, &self.server.user).await?;
+        match publication::find(&self.session, name).await? {
+            Some(found) => Ok(found),
+            None => missing("it was dropped as soon as it was created: find out by whom".into()),
+        }
+    }
+
+    fn identity(&self, system: &System, publication: &Publication) -> PostgresIdentity {
+        PostgresIdentity {
+            system_identifier: system.identifier,
+            timeline: system.timeline,
+            database_oid: self.server.database_oid,
+            database: self.server.database.clone(),
+            slot: self.plan.slot.clone().unwrap_or_else(temporary_name),
+            publication_oid: publication.oid,
+            publication: self.plan.publication.clone(),
+        }
+    }
+
+    /// Does what was decided.
+    async fn execute(&mut self, decision: Decision, slot: &str) -> Result<(Lsn, Started), Error> {
+        match decision {
+            Decision::Halt(halt) => Err(halted(halt)),
+            Decision::Start { at } => Ok((at, Started::Resumed)),
+            Decision::Fresh { at } => {
+                let start = self.chosen(at)?;
+                tracing::warn!(slot, %start, "nothing is stored for this slot, and it exists: going on where it stands");
+                Ok((start, Started::Adopted))
+            }
+            Decision::Create => {
+                let at = self.create_slot(slot).await?;
+                Ok((self.chosen(at)?, Started::Created))
+            }
+        }
+    }
+
+    /// The operator's `start_lsn`, unless the slot can no longer go there.
+    fn chosen(&self, at: Lsn) -> Result<Lsn, Error> {
+        match self.plan.start {
+            Some(chosen) if chosen < at => {
+                let message = format!("start_lsn is {chosen}, and the slot starts at {at}: what lies between is gone");
+                Err(Error::unfit(Kind::Misconfigured, "start_lsn", message, "leave start_lsn out, or choose a later one"))
+            }
+            Some(chosen) => Ok(chosen),
+            None => Ok(at),
+        }
+    }
+
+    /// The server lets every running transaction end first; that is told, since it may take long.
+    async fn create_slot(&mut self, name: &str) -> Result<Lsn, Error> {
+        let temporary = self.plan.slot.is_none();
+        let session = &self.session;
+        let news = async {
+            loop {
+                tokio::time::sleep(SLOT_NEWS_EVERY).await;
+                let sql = "SELECT count(*), pg_catalog.string_agg(pid::text, ', ') FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL";
+                let rows = session.rows(sql, "looking at running transactions").await.unwrap_or_default();
+                let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone()).unwrap_or_default();
+                tracing::warn!(slot = name, transactions = cell(0), pids = cell(1), "the new slot waits for running transactions");
+            }
+        };
+        tokio::select! {
+            created = self.connection.create_slot(name, temporary) => created,
+            () = news => Err(Error::protocol(session.place(), "the slot was not created")),
+        }
+    }
+
+    async fn run(self, params: &Params, facts: Facts) -> Result<Session, Error> {
+        let id = &facts.identity;
+        let mut settings = Settings::new(Origin {
+            system_identifier: id.system_identifier,
+            database_oid: id.database_oid,
+        });
+        settings.include_schema = self.options.include_schema;
+        settings.tx_metadata = self.options.tx_metadata || self.options.tx_markers;
+        settings.tx_markers = self.options.tx_markers;
+        settings.tables = self.plan.tables.clone();
+        settings.max_event_bytes = self.options.max_event_bytes;
+        settings.values = match self.options.values {
+            Values::Typed => CoreValues::Typed,
+            Values::Text => CoreValues::Text,
+        };
+        let assembler = Assembler::new(settings, TypeCatalog::new(), facts.start);
+        let assembler = assembler.map_err(|error| Error::params(error.to_string()))?;
+        let wire = self.connection.start(&id.slot, facts.start, &id.publication, self.options.messages).await?;
+        let every = status::interval(self.server.sender_timeout());
+        let side = Arc::new(Side::new(params.clone(), self.session));
+        let bounds = Bounds { bytes_max: self.options.read_ahead_bytes, batches_max: BATCHES_MAX };
+        Ok(spawn(Parts { wire, assembler, side, every, silence: self.plan.silence, bounds, frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + 8 }, facts))
+    }
+}
+
+/// What a running session is made of.
+struct Parts {
+    wire: Wire,
+    assembler: Assembler,
+    side: Arc<Side>,
+    every: Duration,
+    silence: Duration,
+    bounds: Bounds,
+    frame_bytes_max: usize,
+}
+
+fn spawn(parts: Parts, facts: Facts) -> Session {
+    let Parts { wire, assembler, side, every, silence, bounds, frame_bytes_max } = parts;
+    let progress = Arc::new(Progress::new(facts.start));
+    let queue = Arc::new(Queue::new(bounds));
+    let signals = Arc::new(Signals::default());
+    let low_water = wire.transport.low_water();
+    let (read, write) = tokio::io::split(wire.transport);
+    let reader = Reader {
+        input: Input::new(read, &wire.buffer, frame_bytes_max),
+        assembler,
+        queue: queue.clone(),
+        progress: progress.clone(),
+        signals: signals.clone(),
+        side: side.clone(),
+        place: wire.place.clone(),
+        silence,
+        low_water,
+    };
+    let reader = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.end(reader.run().await) }
+    });
+    let writer = tokio::spawn({
+        let (queue, writing) = (queue.clone(), status::run(write, progress.clone(), signals.clone(), every));
+        async move {
+            if let Err(source) = writing.await {
+                queue.end(Error::Io { place: wire.place, doing: "sending a status update", source });
+            }
+        }
+    });
+    Session { facts, queue, progress, signals, side, reader, writer }
+}
+
+fn halted(halt: Halt) -> Error {
+    let code = halt.code.as_str();
+    let kind = match code {
+        "slot_missing" | "slot_invalidated" | "publication_changed" => Kind::Gone,
+        "slot_unusable" => Kind::Misconfigured,
+        _ => Kind::Conflict,
+    };
+    Error::unfit(kind, code, halt.reason, halt.way_out)
+}
+
+fn temporary_name() -> String {
+    // Random enough to be unique among the slots of one server.
+    format!("pgcdc_{:08x}", RandomState::new().hash_one(std::process::id()) >> 32)
+}

@@ -1,0 +1,180 @@
+//! What an operator can choose about reading the WAL. Pure.
+
+use std::time::Duration;
+
+use pgcdc_core::assembler::{EVENT_BYTES_MAX, EVENT_BYTES_MIN, TableFilter, TablePattern};
+use pgcdc_core::error::Kind;
+use pgcdc_core::lsn::Lsn;
+use serde::Deserialize;
+
+use super::publication;
+use crate::postgres::Error;
+
+const NAME_BYTES_MAX: usize = 63;
+
+/// The keys of the `wal` detector's config but for the endpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// The publication to read; may be left out with `all_tables`.
+    pub publication: Option<String>,
+    /// Make the publication, of all tables, if it is missing.
+    pub all_tables: bool,
+    /// Keep the slot, and with it the place in the WAL, over restarts.
+    pub persistent_slot: bool,
+    /// Name of the kept slot; default `pgcdc_<publication>`.
+    pub slot_name: Option<String>,
+    /// Where to start when nothing is stored, e.g. `16/B374D848`; not before what the slot has confirmed.
+    pub start_lsn: Option<String>,
+    /// Only tables that match one of these; none means all.
+    pub include: Vec<String>,
+    /// No table that matches one of these.
+    pub exclude: Vec<String>,
+    /// Envelopes show `transaction`.
+    pub tx_metadata: bool,
+    /// BEGIN and COMMIT events; implies `tx_metadata`.
+    pub tx_markers: bool,
+    /// Payloads show `schema` and `columns`.
+    pub include_schema: bool,
+    /// Deliver what `pg_logical_emit_message` writes (server 14 or later).
+    pub messages: bool,
+    /// `typed`: as `row_to_json` prints values; `text`: all of them strings, in the server's form.
+    pub values: Values,
+    /// A larger change is refused and dead-lettered; bytes.
+    pub max_event_bytes: usize,
+    /// A server that is silent for so long is asked, and given up after as long again; milliseconds.
+    pub receive_timeout_ms: u64,
+    /// Batches that wait for the host; bytes. When as many wait, reading pauses.
+    pub read_ahead_bytes: usize,
+}
+
+/// In which form values are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Values {
+    /// As `row_to_json` prints them.
+    #[default]
+    Typed,
+    /// All as strings.
+    Text,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            publication: None,
+            all_tables: false,
+            persistent_slot: false,
+            slot_name: None,
+            start_lsn: None,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            tx_metadata: false,
+            tx_markers: false,
+            include_schema: false,
+            messages: false,
+            values: Values::Typed,
+            max_event_bytes: 16 << 20,
+            receive_timeout_ms: 30_000,
+            read_ahead_bytes: 8 << 20,
+        }
+    }
+}
+
+/// The options, checked and with their defaults worked out.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) publication: String,
+    /// `None`: a temporary slot.
+    pub(super) slot: Option<String>,
+    pub(super) start: Option<Lsn>,
+    pub(super) tables: TableFilter,
+    pub(super) silence: Duration,
+}
+
+impl Options {
+    pub(super) fn plan(&self) -> Result<Plan, Error> {
+        let publication = match self.publication.as_deref() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ if self.all_tables => publication::ALL.to_owned(),
+            _ => return Err(bad("the WAL detector requires a publication: set `publication`, or `all_tables: true`")),
+        };
+        if publication.len() > NAME_BYTES_MAX || publication.contains('\0') {
+            return Err(bad("`publication` is not a name: at most 63 bytes, no zero byte"));
+        }
+        let start = match self.start_lsn.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(text.parse().map_err(|error| bad(format!("`start_lsn` is {error}")))?),
+        };
+        if !(EVENT_BYTES_MIN..=EVENT_BYTES_MAX).contains(&self.max_event_bytes) {
+            return Err(bad(format!("`max_event_bytes` must be {EVENT_BYTES_MIN} to {EVENT_BYTES_MAX}")));
+        }
+        if !(100..=3_600_000).contains(&self.receive_timeout_ms) {
+            return Err(bad("`receive_timeout_ms` must be 100 to 3600000"));
+        }
+        if !(1 << 16..=1 << 30).contains(&self.read_ahead_bytes) {
+            return Err(bad("`read_ahead_bytes` must be 65536 to 1073741824"));
+        }
+        let slot = self.slot(&publication)?;
+        let tables = TableFilter { include: patterns("include", &self.include)?, exclude: patterns("exclude", &self.exclude)? };
+        Ok(Plan { publication, slot, start, tables, silence: Duration::from_millis(self.receive_timeout_ms) })
+    }
+
+    fn slot(&self, publication: &str) -> Result<Option<String>, Error> {
+        if !self.persistent_slot {
+            return match self.slot_name {
+                Some(_) => Err(bad("`slot_name` is for a slot that is kept: set `persistent_slot: true` with it")),
+                None => Ok(None),
+            };
+        }
+        let name = self.slot_name.clone().unwrap_or_else(|| format!("pgcdc_{publication}"));
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) {
+            return Ok(Some(name));
+        }
+        let what = if self.slot_name.is_some() { "`slot_name`" } else { "the publication's name gives no slot name; set `slot_name`:" };
+        Err(bad(format!("{what} must be 1 to 63 of a-z, 0-9 and _")))
+    }
+}
+
+fn patterns(key: &str, texts: &[String]) -> Result<Vec<TablePattern>, Error> {
+    let parse = |text: &String| text.parse().map_err(|error| bad(format!("`{key}`: {error}")));
+    texts.iter().map(parse).collect()
+}
+
+fn bad(message: impl Into<String>) -> Error {
+    Error::unfit(Kind::Misconfigured, "bad_option", message, "correct the detector's config")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(json: &str) -> Result<Plan, String> {
+        let options: Options = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        options.plan().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_are_worked_out() {
+        let names = |json| plan(json).map(|plan| (plan.publication, plan.slot));
+        assert_eq!(names(r#"{"all_tables":true}"#), Ok(("all".into(), None)));
+        assert_eq!(names(r#"{"publication":"p","persistent_slot":true}"#), Ok(("p".into(), Some("pgcdc_p".into()))));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for (json, part) in [
+            ("{}", "requires a publication"),
+            (r#"{"publication":"P","persistent_slot":true}"#, "set `slot_name`"),
+            (r#"{"publication":"p","slot_name":"s"}"#, "persistent_slot"),
+            (r#"{"publication":"p","start_lsn":"x"}"#, "start_lsn"),
+            (r#"{"publication":"p","include":["a.b.c.d"]}"#, "include"),
+            (r#"{"publication":"p","values":"binary"}"#, "unknown variant"),
+            (r#"{"publicaton":"p"}"#, "unknown field"),
+        ] {
+            let error = plan(json).expect_err(json);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

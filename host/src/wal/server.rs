@@ -1,0 +1,150 @@
+//! What a server must be before anything is created on it, and what it says of the slot.
+
+use std::time::Duration;
+
+use pgcdc_core::error::Kind;
+use pgcdc_core::resume::SlotFacts;
+use postgres_protocol::escape::escape_literal;
+use serde::Deserialize;
+
+use crate::postgres::{Error, Session};
+
+const OLDEST_VERSION: u32 = 12;
+/// The first version whose standbys decode.
+const STANDBY_VERSION: u32 = 16;
+
+/// Facts about the server and the session's database.
+#[derive(Debug, Deserialize)]
+pub(super) struct Server {
+    pub(super) database: String,
+    pub(super) database_oid: u32,
+    pub(super) user: String,
+    wal_level: String,
+    in_recovery: bool,
+    wal_sender_timeout_ms: u64,
+}
+
+impl Server {
+    /// How long the server waits for us before it hangs up; `None` for ever.
+    pub(super) fn sender_timeout(&self) -> Option<Duration> {
+        (self.wal_sender_timeout_ms > 0).then(|| Duration::from_millis(self.wal_sender_timeout_ms))
+    }
+}
+
+const SERVER_SQL: &str = "\
+SELECT pg_catalog.json_build_object(
+    'database', d.datname,
+    'database_oid', d.oid::bigint,
+    'user', current_user,
+    'wal_level', pg_catalog.current_setting('wal_level'),
+    'in_recovery', pg_catalog.pg_is_in_recovery(),
+    'wal_sender_timeout_ms', (SELECT s.setting::bigint FROM pg_catalog.pg_settings s WHERE s.name = 'wal_sender_timeout')
+) FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
+
+/// Looks at the server, and refuses one that cannot be read.
+pub(super) async fn inspect(session: &Session) -> Result<Server, Error> {
+    let server: Server = one_json(session, SERVER_SQL, "looking at the server").await?.ok_or_else(|| {
+        Error::protocol(session.place(), "the server does not know its own database")
+    })?;
+    let version = session.major_version();
+    if version < OLDEST_VERSION {
+        let message = format!("{}: PostgreSQL {version} is older than {OLDEST_VERSION}", session.place());
+        return Err(Error::unfit(Kind::Misconfigured, "server_too_old", message, "upgrade the server"));
+    }
+    if server.wal_level != "logical" {
+        let message = format!("{}: wal_level is {}, not logical", session.place(), server.wal_level);
+        let step = "run ALTER SYSTEM SET wal_level = 'logical'; and restart the server (managed services have a parameter for it, e.g. rds.logical_replication)";
+        return Err(Error::unfit(Kind::Misconfigured, "wal_level", message, step));
+    }
+    if server.in_recovery && version < STANDBY_VERSION {
+        let message = format!("{}: this is a standby, and PostgreSQL {version} decodes only on a primary", session.place());
+        let step = "name the primary, or list all servers and set target_session_attrs=primary";
+        return Err(Error::unfit(Kind::Unavailable, "standby", message, step));
+    }
+    Ok(server)
+}
+
+/// What `pg_replication_slots` says, whatever the version's columns are.
+#[derive(Debug, Deserialize)]
+struct SlotRow {
+    plugin: Option<String>,
+    #[serde(default, deserialize_with = "oid")]
+    datoid: u32,
+    confirmed_flush_lsn: Option<String>,
+    wal_status: Option<String>,
+    invalidation_reason: Option<String>,
+    #[serde(default)]
+    conflicting: Option<bool>,
+}
+
+/// Oids come as JSON strings.
+fn oid<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    let text = Option::<String>::deserialize(input)?.unwrap_or_default();
+    text.parse().or(Ok(0))
+}
+
+/// The slot's facts, if it exists.
+pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<SlotFacts>, Error> {
+    let sql = format!(
+        "SELECT pg_catalog.row_to_json(s) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = {}",
+        escape_literal(name)
+    );
+    let row: Option<SlotRow> = one_json(session, &sql, "looking at the replication slot").await?;
+    Ok(row.map(|row| {
+        let lost = row.wal_status.as_deref() == Some("lost");
+        let conflict = row.conflicting == Some(true);
+        let invalidated = row.invalidation_reason.clone()
+            .or_else(|| lost.then(|| "wal_status is lost".into()))
+            .or_else(|| conflict.then(|| "it conflicts with recovery".into()));
+        SlotFacts {
+            confirmed: row.confirmed_flush_lsn.as_deref().and_then(|text| text.parse().ok()),
+            plugin: row.plugin.unwrap_or_default(),
+            database_oid: row.datoid,
+            invalidated,
+        }
+    }))
+}
+
+/// One look at how the slot fares.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Lag {
+    /// The server's WAL end minus what the slot has confirmed; bytes.
+    pub lag_bytes: u64,
+    /// `reserved`, `extended`, `unreserved` or `lost`; empty before version 13.
+    pub wal_status: String,
+    /// The publication's oid, or 0 if it is gone.
+    pub publication_oid: u32,
+}
+
+/// Asks for [`Lag`]; `None` if the slot does not exist.
+pub(super) async fn lag(session: &Session, slot: &str, publication: &str) -> Result<Option<Lag>, Error> {
+    let status = if session.major_version() >= 13 { "coalesce(s.wal_status, '')" } else { "''" };
+    let sql = format!(
+        "SELECT pg_catalog.json_build_object(
+            'lag_bytes', greatest(0, pg_catalog.pg_wal_lsn_diff(
+                CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END,
+                coalesce(s.confirmed_flush_lsn, s.restart_lsn)))::bigint,
+            'wal_status', {status},
+            'publication_oid', coalesce((SELECT p.oid::bigint FROM pg_catalog.pg_publication p WHERE p.pubname = {}), 0)
+        ) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = {}",
+        escape_literal(publication),
+        escape_literal(slot)
+    );
+    one_json(session, &sql, "measuring the lag").await
+}
+
+/// The first cell of the first row, read as JSON.
+pub(super) async fn one_json<T: for<'de> Deserialize<'de>>(
+    session: &Session,
+    sql: &str,
+    doing: &'static str,
+) -> Result<Option<T>, Error> {
+    let rows = session.rows(sql, doing).await?;
+    let Some(text) = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()) else {
+        return Ok(None);
+    };
+    match serde_json::from_str(&text) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => Err(Error::protocol(session.place(), format!("{doing}: the answer makes no sense: {error}"))),
+    }
+}

@@ -1,0 +1,106 @@
+//! Batches in memory.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use pgcdc_layout::{View, json, rewrite};
+
+use super::bytes_of;
+use crate::batch::{Part, Slice};
+use crate::{Error, Result};
+
+/// A batch of changes.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    rows: Rc<Vec<u8>>,
+    lines: Rc<OnceCell<json::Lines>>,
+}
+
+impl Batch {
+    /// The number of events, 1 or more.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.view().event_count()).unwrap_or(u32::MAX)
+    }
+
+    /// Events `start .. start + n` (clipped to the batch) in the flat layout.
+    ///
+    /// # Errors
+    ///
+    /// None here.
+    pub fn rows(&self, start: u32, n: u32) -> Result<Vec<u8>> {
+        if start == 0 && n >= self.count() {
+            return Ok(self.rows.as_ref().clone());
+        }
+        Ok(rewrite::slice(&self.view(), start, n)?)
+    }
+
+    /// The same events as JSON envelopes, one a line.
+    ///
+    /// # Errors
+    ///
+    /// None here.
+    pub fn json_lines(&self, start: u32, n: u32) -> Result<Vec<u8>> {
+        Ok(self.printed(start, n)?.map(|line| self.line(line)).collect::<Vec<_>>().concat())
+    }
+
+    /// Another handle on the same batch, to keep after the call that lent this one.
+    #[must_use]
+    pub fn retain(&self) -> Self {
+        self.clone()
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View::of_valid(&self.rows)
+    }
+
+    /// Where the lines of some events are.
+    fn printed(&self, start: u32, n: u32) -> Result<impl Iterator<Item = Range<usize>>> {
+        let lines = match self.lines.get() {
+            Some(lines) => lines,
+            None => {
+                let lines = json::lines(&self.view(), json::LINES_BYTES_MAX).map_err(Error::too_large)?;
+                self.lines.get_or_init(|| lines)
+            }
+        };
+        let starts = std::iter::once(0).chain(lines.ends.iter().copied());
+        let ranges = starts.zip(lines.ends.iter().copied()).skip(start as usize).take(n as usize);
+        Ok(ranges.map(|(from, to)| from as usize..to as usize))
+    }
+
+    fn line(&self, range: Range<usize>) -> &[u8] {
+        self.lines.get().and_then(|lines| lines.bytes.get(range)).unwrap_or_default()
+    }
+}
+
+pub(crate) fn build(rows: &[u8]) -> Result<Batch> {
+    View::parse(rows)?;
+    Ok(Batch { rows: Rc::new(rows.to_vec()), lines: Rc::default() })
+}
+
+pub(crate) fn select(from: &Batch, indexes: &[u32]) -> Result<Batch> {
+    let ascend = indexes.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascend || indexes.is_empty() {
+        return Err(Error::invalid("the indexes of a selection ascend, and there is one at least"));
+    }
+    build(&rewrite::select(&from.view(), indexes)?)
+}
+
+pub(crate) fn size(body: &[Part<'_>]) -> Result<u64> {
+    bytes_of(body).map(|bytes| bytes.len() as u64)
+}
+
+pub(crate) fn encode(slice: &Slice<'_>) -> Result<Vec<u8>> {
+    let ranges: Vec<Range<usize>> = slice.batch.printed(slice.start, slice.n)?.collect();
+    let lines = ranges.iter().map(|range| slice.batch.line(range.clone()));
+    let bare = lines.clone().map(|line| line.strip_suffix(b"\n").unwrap_or(line));
+    match (slice.encoding.as_str(), slice.n) {
+        ("json-lines", _) => Ok(lines.collect::<Vec<_>>().concat()),
+        ("json", 1) => Ok(bare.collect::<Vec<_>>().concat()),
+        ("json-array", _) => {
+            let inside = bare.collect::<Vec<_>>().join(&b","[..]);
+            Ok([b"[", inside.as_slice(), b"]"].concat())
+        }
+        (other, n) => Err(Error::invalid(format!("no encoding {other} of {n} events"))),
+    }
+}

@@ -1,0 +1,42 @@
+//! Where things are: the checkout, the pgcdc binary, shipped components.
+
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+/// The binary under test: `$PGCDC_BIN`, or `release/pgcdc` in the target folder that this program was built into.
+#[must_use]
+pub fn pgcdc_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("PGCDC_BIN") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "PGCDC_BIN is {}, which is no file", path.display());
+        return path;
+    }
+    let found = target_folder().map(|target| target.join("release/pgcdc")).filter(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("there is no pgcdc binary: run `make build`, or set PGCDC_BIN"))
+}
+
+/// The folder that this program was built into.
+#[must_use]
+pub fn target_folder() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).map(Path::to_path_buf)
+}
+
+/// A shipped connector as a component file, e.g. `stdout`; `$PGCDC_CONNECTORS` names their folder if it is
+/// not where `make build` leaves them.
+#[must_use]
+pub fn component(name: &str) -> Option<PathBuf> {
+    let folders = match std::env::var_os("PGCDC_CONNECTORS") {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => {
+            let target = target_folder()?;
+            vec![target.join("connectors"), target.join("wasm32-wasip2/guest")]
+        }
+    };
+    folders.into_iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file())
+}
