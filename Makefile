@@ -2,6 +2,8 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO := cargo
+# Always the whole workspace, so that features are the same everywhere and nothing is compiled twice.
+HOST := $(CARGO) build --release --workspace
 # A connector's folder is named like its file.
 CONNECTORS := $(subst -,_,$(patsubst connectors/%/Cargo.toml,%,$(wildcard connectors/*/Cargo.toml)))
 GUESTS := $(CONNECTORS:%=$(TARGET)/wasm32-wasip2/guest/%.wasm)
@@ -23,7 +25,7 @@ guests:
 
 # Compiles the connectors ahead of time; again only if one of them, or the packer, has changed.
 pack: guests
-	$(CARGO) build --release -p pgcdc-artifact
+	$(HOST) --bin pgcdc-artifact
 	@packer=$(TARGET)/release/pgcdc-artifact; stale=; \
 	for name in $(CONNECTORS); do \
 	    guest=$(TARGET)/wasm32-wasip2/guest/$$name.wasm; ready=$(PACKED)/$$name.cwasm; \
@@ -37,10 +39,10 @@ pack: guests
 	if [ -n "$$stale" ]; then echo "packing$$stale"; $$packer $(PACKED) $$stale; fi
 
 build: setup pack ## connectors, compiled ahead of time, then pgcdc around them
-	$(CARGO) build --release -p pgcdc
+	$(HOST) --bins
 
 demo: build ## a small shop in a throwaway PostgreSQL, and its changes as they come; Ctrl-C ends it
-	$(CARGO) run --release -q -p pgcdc-tests --bin demo
+	$(TARGET)/release/demo
 
 test: lint deny unit ## everything that must hold before a change is merged
 
@@ -57,7 +59,7 @@ unit: build
 	$(CARGO) test --release --workspace --no-fail-fast
 
 bench: build ## side by side with pg_recvlogical; quick look: make bench ARGS=--quick
-	$(CARGO) run --release -q -p pgcdc-tests --bin bench -- $(ARGS)
+	$(TARGET)/release/bench $(ARGS)
 
 check: ## does it compile?
 	$(CARGO) check --workspace --all-targets

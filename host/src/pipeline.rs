@@ -67,7 +67,7 @@ impl Pipeline {
             let link: Arc<SourceLink> = workshop.link(detector, &memory).await?;
             let blueprint: Blueprint = workshop.source(detector, &link, &memory)?;
             let mut marks = source::marks(&link);
-            let before = board.sinks.iter().map(|(name, _)| (Arc::clone(name), marks.remove(&**name).unwrap_or_default()));
+            let before = board.sinks.iter().map(|(name, _)| (Arc::clone(name), marks.remove(&**name).unwrap_or(source::NOTHING)));
             let acks = Acks::new(before.collect());
             let (living, alive) = watch::channel(None);
             let fanout = Fanout::new(Arc::clone(&acks), entrances.clone(), workshop.mode(detector), workshop.metrics());

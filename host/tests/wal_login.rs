@@ -12,7 +12,8 @@ use pgcdc::wal;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use wal_support::{Server, options};
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(TLS, |folder| certificates(folder, &["127.0.0.1"], "")));
+static SERVER: LazyLock<Server> =
+    LazyLock::new(|| Server::start(TLS, |folder| certificates(folder, &["127.0.0.1"], "")));
 
 const TLS: &str = "ssl = on\nssl_cert_file = '../server.pem'\nssl_key_file = '../server.key'";
 
@@ -29,7 +30,8 @@ fn certificates(folder: &Path, names: &[&str], common_name: &str) {
     };
     let (params, key) = authority("ca");
     authority("other");
-    let mut server = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    let mut server =
+        CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
     server.distinguished_name = rcgen::DistinguishedName::new();
     server.distinguished_name.push(DnType::CommonName, common_name);
     let server_key = KeyPair::generate().unwrap();
@@ -71,9 +73,14 @@ async fn passwords_in_every_form() {
 async fn a_wrong_or_missing_password_stops() {
     for (password, sqlstate) in [(":wrong", Some("28P01")), ("", None)] {
         for user in ["scram_user", "md5_user", "clear_user"] {
-            let text = format!("postgres://{user}{password}@127.0.0.1:{}/postgres?sslmode=disable", SERVER.port);
+            let text =
+                format!("postgres://{user}{password}@127.0.0.1:{}/postgres?sslmode=disable", SERVER.port);
             let error = refused(&Params::parse(&text).unwrap()).await;
-            assert_eq!((error.sqlstate(), error.is_transient(), error.code()), (sqlstate, false, "unauthenticated"), "{error}");
+            assert_eq!(
+                (error.sqlstate(), error.is_transient(), error.code()),
+                (sqlstate, false, "unauthenticated"),
+                "{error}"
+            );
             assert!(error.next_step().is_some());
         }
     }
@@ -105,15 +112,30 @@ async fn modes_fall_back_as_libpq_does_and_no_further() {
 async fn certificates_are_checked_as_far_as_the_mode_says() {
     let ca = format!("sslrootcert={}/ca.pem", SERVER.folder.display());
     let other = format!("sslrootcert={}/other.pem", SERVER.folder.display());
-    for good in [format!("sslmode=verify-full&{ca}"), format!("sslmode=verify-ca&{ca}"), format!("sslmode=require&{ca}")] {
-        assert_eq!(one(&SERVER.params("tls_user", "postgres", &good)).await.unwrap(), "tls_user true", "{good}");
+    for good in [
+        format!("sslmode=verify-full&{ca}"),
+        format!("sslmode=verify-ca&{ca}"),
+        format!("sslmode=require&{ca}"),
+    ] {
+        assert_eq!(
+            one(&SERVER.params("tls_user", "postgres", &good)).await.unwrap(),
+            "tls_user true",
+            "{good}"
+        );
     }
-    for bad in [format!("sslmode=verify-ca&{other}"), format!("sslmode=require&{other}"), "sslmode=verify-full".into()] {
+    for bad in [
+        format!("sslmode=verify-ca&{other}"),
+        format!("sslmode=require&{other}"),
+        "sslmode=verify-full".into(),
+    ] {
         let error = refused(&SERVER.params("tls_user", "postgres", &bad)).await;
         assert!(matches!(error, Error::Tls { .. }) && !error.is_transient(), "{error}");
     }
     let named = |mode: &str| {
-        let text = format!("host=localhost hostaddr=127.0.0.1 port={} user=tls_user password=secret dbname=postgres sslmode={mode} {ca}", SERVER.port);
+        let text = format!(
+            "host=localhost hostaddr=127.0.0.1 port={} user=tls_user password=secret dbname=postgres sslmode={mode} {ca}",
+            SERVER.port
+        );
         Params::parse(&text).unwrap()
     };
     assert!(one(&named("verify-ca")).await.is_ok());
@@ -156,7 +178,10 @@ async fn a_server_without_tls_is_refused_if_tls_was_asked_for() {
         let error = refused(&server.params("scram_user", "postgres", &format!("sslmode={mode}"))).await;
         assert!(matches!(error, Error::Tls { .. }), "{error}");
     }
-    assert_eq!(one(&server.params("scram_user", "postgres", "sslmode=prefer")).await.unwrap(), "scram_user false");
+    assert_eq!(
+        one(&server.params("scram_user", "postgres", "sslmode=prefer")).await.unwrap(),
+        "scram_user false"
+    );
 }
 
 #[tokio::test]
@@ -166,11 +191,15 @@ async fn unix_sockets_and_several_hosts() {
     let unix = format!("host={folder} port={port} user=scram_user dbname=postgres sslmode=require");
     assert_eq!(one(&Params::parse(&unix).unwrap()).await.unwrap(), "scram_user false");
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let both = format!("postgres://scram_user:secret@127.0.0.1:{dead},127.0.0.1:{port}/postgres?target_session_attrs=primary");
+    let both = format!(
+        "postgres://scram_user:secret@127.0.0.1:{dead},127.0.0.1:{port}/postgres?target_session_attrs=primary"
+    );
     assert!(one(&Params::parse(&both).unwrap()).await.is_ok());
-    let standby = format!("postgres://scram_user:secret@127.0.0.1:{port}/postgres?target_session_attrs=standby");
+    let standby =
+        format!("postgres://scram_user:secret@127.0.0.1:{port}/postgres?target_session_attrs=standby");
     assert!(refused(&Params::parse(&standby).unwrap()).await.is_transient());
-    let prefer = format!("postgres://scram_user:secret@127.0.0.1:{port}/postgres?target_session_attrs=prefer-standby");
+    let prefer =
+        format!("postgres://scram_user:secret@127.0.0.1:{port}/postgres?target_session_attrs=prefer-standby");
     assert!(one(&Params::parse(&prefer).unwrap()).await.is_ok());
 }
 
@@ -193,7 +222,10 @@ async fn what_is_no_server_is_named() {
     let text = format!("postgres://u@127.0.0.1:{}/d?connect_timeout=1", silent.local_addr().unwrap().port());
     let error = refused(&Params::parse(&text).unwrap()).await;
     assert!(matches!(error, Error::Timeout { .. }) && error.is_transient(), "{error}");
-    let gone = format!("postgres://u@127.0.0.1:{}/d", { drop(silent); port_of_nobody() });
+    let gone = format!("postgres://u@127.0.0.1:{}/d", {
+        drop(silent);
+        port_of_nobody()
+    });
     assert!(refused(&Params::parse(&gone).unwrap()).await.is_transient());
 }
 

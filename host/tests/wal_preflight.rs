@@ -14,7 +14,8 @@ use wal_support::{Server, gather, open, options, wait_for};
 static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start("", |_| {}));
 
 async fn refused(server: &Server, user: &str, database: &str, json: &str) -> Error {
-    let error = wal::open(&server.params(user, database, ""), options(json), None).await.expect_err("a refusal");
+    let error =
+        wal::open(&server.params(user, database, ""), options(json), None).await.expect_err("a refusal");
     assert!(error.is_transient() || error.next_step().is_some());
     error
 }
@@ -51,15 +52,25 @@ async fn a_missing_database_or_publication() {
     let error = refused(&SERVER, "scram_user", &database, r#"{"publication":"p'\"; q"}"#).await;
     assert_eq!((code(&error), error.is_transient()), ("publication_missing", false));
     SERVER.sql(&database, "SELECT pg_create_logical_replication_slot('pgcdc_late', 'pgoutput')");
-    let error = refused(&SERVER, "postgres", &database, r#"{"publication":"late","persistent_slot":true,"all_tables":true}"#).await;
+    let error = refused(
+        &SERVER,
+        "postgres",
+        &database,
+        r#"{"publication":"late","persistent_slot":true,"all_tables":true}"#,
+    )
+    .await;
     assert_eq!(code(&error), "publication_missing", "{error}");
 }
 
 #[tokio::test]
 async fn names_that_need_quotes_work() {
     let database = SERVER.database();
-    SERVER.sql(&database, "CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION \"o'd \"\"p\\, q\" FOR TABLE t");
-    let session = open(&SERVER.params("scram_user", &database, ""), r#"{"publication":"o'd \"p\\, q"}"#).await;
+    SERVER.sql(
+        &database,
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION \"o'd \"\"p\\, q\" FOR TABLE t",
+    );
+    let session =
+        open(&SERVER.params("scram_user", &database, ""), r#"{"publication":"o'd \"p\\, q"}"#).await;
     SERVER.sql(&database, "INSERT INTO t VALUES (1)");
     gather(&session, 1).await;
 }
@@ -72,8 +83,18 @@ async fn all_tables_takes_what_the_role_may_publish() {
     assert!(error.next_step().unwrap().contains("CREATE PUBLICATION \"all\" FOR ALL TABLES;"));
     SERVER.sql(&database, &format!("CREATE TABLE mine (id int PRIMARY KEY); ALTER TABLE mine OWNER TO scram_user; CREATE TABLE theirs (id int); GRANT CREATE ON DATABASE {database} TO scram_user"));
     let session = open(&SERVER.params("scram_user", &database, ""), r#"{"all_tables":true}"#).await;
-    assert_eq!(SERVER.sql(&database, "SELECT string_agg(tablename, ',') FROM pg_publication_tables WHERE pubname = 'all'"), "mine");
-    assert!(session.facts().warnings.iter().any(|warning| warning.contains("does not list: public.theirs")), "{:?}", session.facts().warnings);
+    assert_eq!(
+        SERVER.sql(
+            &database,
+            "SELECT string_agg(tablename, ',') FROM pg_publication_tables WHERE pubname = 'all'"
+        ),
+        "mine"
+    );
+    assert!(
+        session.facts().warnings.iter().any(|warning| warning.contains("does not list: public.theirs")),
+        "{:?}",
+        session.facts().warnings
+    );
 }
 
 #[tokio::test]
@@ -88,7 +109,12 @@ async fn silent_subsets_are_said() {
     );
     let params = SERVER.params("scram_user", &database, "");
     let warnings = open(&params, r#"{"publication":"p"}"#).await.facts().warnings.join("\n");
-    for part in ["replica identity: public.no_key", "row filter hides rows of: public.rows", "column list hides columns of: public.part", "does not publish: delete, truncate"] {
+    for part in [
+        "replica identity: public.no_key",
+        "row filter hides rows of: public.rows",
+        "column list hides columns of: public.part",
+        "does not publish: delete, truncate",
+    ] {
         assert!(warnings.contains(part), "{part} in {warnings}");
     }
     assert!(!warnings.contains("volatile"));
@@ -106,7 +132,13 @@ async fn a_slot_in_use_is_waited_for_and_a_foreign_one_is_not() {
     assert_eq!((error.sqlstate(), error.is_transient()), (Some("55006"), true));
     assert!(error.to_string().contains("active for PID"), "{error}");
     SERVER.sql(&database, "SELECT pg_create_physical_replication_slot('physical')");
-    let error = refused(&SERVER, "scram_user", &database, r#"{"publication":"busy","persistent_slot":true,"slot_name":"physical"}"#).await;
+    let error = refused(
+        &SERVER,
+        "scram_user",
+        &database,
+        r#"{"publication":"busy","persistent_slot":true,"slot_name":"physical"}"#,
+    )
+    .await;
     assert_eq!((code(&error), error.is_transient()), ("slot_unusable", false), "{error}");
 }
 
@@ -114,7 +146,8 @@ async fn a_slot_in_use_is_waited_for_and_a_foreign_one_is_not() {
 async fn a_publication_that_is_replaced_stops_the_stream() {
     let database = SERVER.database();
     SERVER.sql(&database, "CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE t");
-    let session = open(&SERVER.params("scram_user", &database, ""), r#"{"publication":"p"}"#).await;
+    let json = r#"{"publication":"p","persistent_slot":true,"slot_name":"replaced"}"#;
+    let session = open(&SERVER.params("scram_user", &database, ""), json).await;
     assert!(session.lag().await.is_ok());
     SERVER.sql(&database, "DROP PUBLICATION p");
     SERVER.sql(&database, "INSERT INTO t VALUES (1)");
@@ -129,8 +162,15 @@ async fn a_publication_that_is_replaced_stops_the_stream() {
 async fn a_server_that_falls_silent_is_given_up() {
     let database = SERVER.database();
     SERVER.sql(&database, "CREATE PUBLICATION p FOR ALL TABLES");
-    let session = open(&SERVER.params("scram_user", &database, ""), r#"{"publication":"p","receive_timeout_ms":300}"#).await;
-    let pid = SERVER.sql(&database, &format!("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND datname = '{database}'"));
+    let session =
+        open(&SERVER.params("scram_user", &database, ""), r#"{"publication":"p","receive_timeout_ms":300}"#)
+            .await;
+    let pid = SERVER.sql(
+        &database,
+        &format!(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND datname = '{database}'"
+        ),
+    );
     let signal = |name: &str| std::process::Command::new("kill").args([name, &pid]).status().unwrap();
     // A server that is alive answers when it is asked.
     let alive = tokio::time::timeout(Duration::from_millis(1500), session.next()).await;
@@ -159,7 +199,15 @@ async fn a_server_may_shut_down_once_everything_is_stored() {
         }
     });
     let start = Instant::now();
-    let (session, server) = (session, tokio::task::spawn_blocking(move || { server.down("fast"); server }).await.unwrap());
+    let (session, server) = (
+        session,
+        tokio::task::spawn_blocking(move || {
+            server.down("fast");
+            server
+        })
+        .await
+        .unwrap(),
+    );
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     host.abort();
     let error = session.next().await.unwrap_err();

@@ -42,7 +42,10 @@ impl Edit for DropColumns {
             return RelationPlan::default();
         }
         let plan = |name: &str| ColumnPlan { drop: self.drops(name), ..ColumnPlan::default() };
-        RelationPlan { columns: relation.columns().map(|column| plan(column.name())).collect(), ..RelationPlan::default() }
+        RelationPlan {
+            columns: relation.columns().map(|column| plan(column.name())).collect(),
+            ..RelationPlan::default()
+        }
     }
 
     fn object(&self, object: &mut Object<'_>) {

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_file_is_filled_and_then_another_begins() {
-        let steps = vec![Step::Append(0..1), Step::Rotate, Step::Append(1..3), Step::Rotate, Step::Append(3..4)];
+        let steps =
+            vec![Step::Append(0..1), Step::Rotate, Step::Append(1..3), Step::Rotate, Step::Append(3..4)];
         assert_eq!(plan(40, 100, &[60, 50, 50, 1]), (steps, 1));
         assert_eq!(plan(100, 100, &[10]), (vec![Step::Rotate, Step::Append(0..1)], 10));
     }
@@ -101,7 +102,8 @@ mod tests {
     fn an_event_larger_than_a_file_has_one_of_its_own() {
         let steps = vec![Step::Append(0..1), Step::Rotate, Step::Append(1..2)];
         assert_eq!(plan(0, 100, &[500, 10]), (steps, 10));
-        let steps = vec![Step::Append(0..1), Step::Rotate, Step::Append(1..2), Step::Rotate, Step::Append(2..3)];
+        let steps =
+            vec![Step::Append(0..1), Step::Rotate, Step::Append(1..2), Step::Rotate, Step::Append(2..3)];
         assert_eq!(plan(0, 100, &[10, 500, 10]), (steps, 10));
     }
 

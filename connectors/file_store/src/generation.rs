@@ -133,7 +133,11 @@ mod tests {
     fn what_is_lost_is_not_nothing() {
         assert_eq!(newest(&[Found::Absent, Found::Absent]).unwrap(), None);
         assert_eq!(newest(&[Found::Absent, Found::Torn]).unwrap(), None);
-        for lost in [[Found::Torn, Found::Torn], [Found::Damaged(""), Found::Absent], [Found::Torn, Found::Damaged("")]] {
+        for lost in [
+            [Found::Torn, Found::Torn],
+            [Found::Damaged(""), Found::Absent],
+            [Found::Torn, Found::Damaged("")],
+        ] {
             assert_eq!(newest(&lost).unwrap_err().code, "gone");
         }
     }

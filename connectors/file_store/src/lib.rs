@@ -52,14 +52,22 @@ impl CheckpointStore for FileStore {
         for (suffix, found) in found.iter().enumerate() {
             if let Found::Torn | Found::Damaged(_) = found {
                 let file = format!("{}.{suffix}", options.name);
-                log::warn("a checkpoint file is not whole", &[("file", &file), ("state", &format!("{found:?}"))]);
+                log::warn(
+                    "a checkpoint file is not whole",
+                    &[("file", &file), ("state", &format!("{found:?}"))],
+                );
             }
         }
         let (generation, values) = match generation::newest(&found)? {
             Some((generation, body)) => (generation, Values::read(body)?),
             None => (0, Values::default()),
         };
-        Ok(Self { files, values: RefCell::new(values), generation: Cell::new(generation), busy: Cell::new(false) })
+        Ok(Self {
+            files,
+            values: RefCell::new(values),
+            generation: Cell::new(generation),
+            busy: Cell::new(false),
+        })
     }
 
     async fn load(&self, prefix: &str) -> Result<Vec<Entry>> {
@@ -68,7 +76,9 @@ impl CheckpointStore for FileStore {
 
     async fn store(&self, puts: Vec<Put>) -> Result<()> {
         if self.busy.replace(true) {
-            return Err(Error::unavailable("an earlier write to the checkpoint files has not ended well; open again"));
+            return Err(Error::unavailable(
+                "an earlier write to the checkpoint files has not ended well; open again",
+            ));
         }
         let stored = self.write(puts).await;
         // After a refusal nothing was written; after a failed write the files are as a crash would leave them.

@@ -67,7 +67,8 @@ impl Values {
     }
 
     pub(crate) fn read(body: &[u8]) -> Result<Self> {
-        Self::parse(body).ok_or_else(|| Error::gone("the checkpoint file is whole, and not one that pgcdc wrote"))
+        Self::parse(body)
+            .ok_or_else(|| Error::gone("the checkpoint file is whole, and not one that pgcdc wrote"))
     }
 
     fn parse(mut body: &[u8]) -> Option<Self> {
@@ -138,7 +139,9 @@ mod tests {
 
     #[test]
     fn bytes_are_read_back_and_bad_ones_refused() {
-        let values = Values::default().with(vec![put("a", 0, Some("1")), put("b", 0, None), put("", 0, Some(""))]).unwrap();
+        let values = Values::default()
+            .with(vec![put("a", 0, Some("1")), put("b", 0, None), put("", 0, Some(""))])
+            .unwrap();
         let bytes = values.write();
         assert_eq!(Values::read(&bytes).unwrap(), values);
         for end in 0..bytes.len() {

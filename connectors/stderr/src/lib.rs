@@ -25,7 +25,9 @@ impl Dlq for Stderr {
 fn lines(letters: &[Letter]) -> String {
     let mut out = String::new();
     for letter in letters {
-        out.extend(letter.meta.chars().map(|letter| if matches!(letter, '\n' | '\r') { ' ' } else { letter }));
+        out.extend(
+            letter.meta.chars().map(|letter| if matches!(letter, '\n' | '\r') { ' ' } else { letter }),
+        );
         out.push('\n');
     }
     out

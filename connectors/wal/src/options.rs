@@ -22,14 +22,13 @@ struct Settings {
     /// The name of the slot; `pgcdc_<publication>` if not set.
     #[config(flag = "slot-name")]
     slot_name: Option<String>,
-    /// Where to start if nothing is stored: an LSN such as 0/16B3748.
-    #[config(flag = "start-lsn")]
+    /// Where to start if nothing is stored: an LSN such as 0/16B3748, not before what the slot has confirmed.
     start_lsn: Option<String>,
     /// Only tables like these: `schema.table`, `*` for any part.
-    #[config(default = [], flag = "include")]
+    #[config(default = [])]
     include: Vec<String>,
     /// No tables like these.
-    #[config(default = [], flag = "exclude")]
+    #[config(default = [])]
     exclude: Vec<String>,
     /// Events show their transaction.
     #[config(default = false, flag = "tx-metadata")]
@@ -40,12 +39,21 @@ struct Settings {
     /// Payloads show `schema` and `columns`.
     #[config(default = false, flag = "include-schema")]
     include_schema: bool,
+    /// Events for what `pg_logical_emit_message` writes (server 14 or later).
+    #[config(default = false)]
+    messages: bool,
     /// Values as `row_to_json` prints them, or all as text.
-    #[config(default = "typed", flag = "values")]
+    #[config(default = "typed")]
     values: Values,
     /// A larger event is read past and dead-lettered.
     #[config(default = "16MiB")]
     max_event_bytes: ByteSize,
+    /// A server that is silent for so many milliseconds is asked, and given up after as long again.
+    #[config(default = 30000, min = 1000)]
+    receive_timeout_ms: u64,
+    /// How much may be read ahead of the sinks.
+    #[config(default = "8MiB")]
+    read_ahead_bytes: ByteSize,
 }
 
 #[derive(Config)]

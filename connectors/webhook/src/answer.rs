@@ -13,7 +13,9 @@ pub(crate) fn read(response: &Response) -> Result<()> {
     let status = response.status;
     let error = match status {
         200..=299 => return Ok(()),
-        300..=399 => Error::rejected(format!("status {status}: redirects are not followed; use the new address")),
+        300..=399 => {
+            Error::rejected(format!("status {status}: redirects are not followed; use the new address"))
+        }
         401 => Error::denied("status 401: the endpoint wants other credentials"),
         403 => Error::denied("status 403: the endpoint forbids it"),
         408 => Error::timeout("status 408: the endpoint has waited too long"),
@@ -52,10 +54,7 @@ mod tests {
         for status in [200, 202, 204, 299] {
             assert_eq!(code(status), None);
         }
-        let sorted = [
-            ("rejected", [301, 400, 404, 410, 422]),
-            ("unavailable", [500, 502, 503, 504, 599]),
-        ];
+        let sorted = [("rejected", [301, 400, 404, 410, 422]), ("unavailable", [500, 502, 503, 504, 599])];
         for (expected, statuses) in sorted {
             for status in statuses {
                 assert_eq!(code(status).as_deref(), Some(expected), "{status}");

@@ -14,17 +14,19 @@ use crate::{Batching, Webhook, answer, headers};
 /// Posts a batch; what failed, in the order of the events.
 pub(crate) async fn post(webhook: &Webhook, batch: &Batch) -> Result<Vec<Failure>> {
     let mut from = 0;
-    let mut events_max = webhook.options.batch_events_max;
+    // Among the events before this one is the one at fault.
+    let mut suspects_end = 0_u32;
     while from < batch.count() {
+        let events_max = match suspects_end.saturating_sub(from) {
+            0 => webhook.options.batch_events_max,
+            suspects => suspects.div_ceil(2),
+        };
         let events = next(webhook, batch, from, events_max)?;
         let response = post_some(webhook, batch, events.clone()).await;
         let refused = response.as_ref().is_ok_and(|response| answer::is_about_content(response.status));
         match response.and_then(|response| answer::read(&response)) {
-            Ok(()) => {
-                from = events.end;
-                events_max = webhook.options.batch_events_max;
-            }
-            Err(_) if refused && events.len() > 1 => events_max = (events.end - events.start) / 2,
+            Ok(()) => from = events.end,
+            Err(_) if refused && events.len() > 1 => suspects_end = events.end,
             Err(error) => return Ok(failures(events, batch.count(), &error)),
         }
     }
@@ -35,7 +37,9 @@ pub(crate) async fn post(webhook: &Webhook, batch: &Batch) -> Result<Vec<Failure
 fn failures(posted: Range<u32>, count: u32, error: &Error) -> Vec<Failure> {
     let behind = posted.end..count;
     let failed = posted.map(|index| Failure { index, error: error.clone() });
-    failed.chain(behind.map(|index| Failure { index, error: Error::not_tried("an earlier request failed") })).collect()
+    failed
+        .chain(behind.map(|index| Failure { index, error: Error::not_tried("an earlier request failed") }))
+        .collect()
 }
 
 /// The next events that are not too many and not too large.

@@ -21,7 +21,9 @@ pub(crate) fn check(headers: &BTreeMap<String, String>) -> Result<()> {
             return Err(Error::misconfigured(format!("headers: `{}` is not a header's name", visible(name))));
         }
         if value.chars().any(|letter| letter.is_control() && letter != '\t') {
-            return Err(Error::misconfigured(format!("headers.{name}: a header's value has no control characters")));
+            return Err(Error::misconfigured(format!(
+                "headers.{name}: a header's value has no control characters"
+            )));
         }
     }
     Ok(())

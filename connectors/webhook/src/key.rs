@@ -21,7 +21,8 @@ const NO_ROW: u64 = 0;
 /// The keys of an event. Without a key that tells rows apart a relation is as one row.
 pub(crate) fn of(event: &Event<'_>) -> Keys {
     let Some(relation) = event.relation() else { return Keys::Relation(NO_ROW) };
-    let id = hash(|state| (relation.oid(), relation.schema(), relation.name(), relation.channel()).hash(state));
+    let id =
+        hash(|state| (relation.oid(), relation.schema(), relation.name(), relation.channel()).hash(state));
     if event.op() == Op::Truncate {
         return Keys::Relation(id);
     }

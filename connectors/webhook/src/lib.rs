@@ -42,7 +42,11 @@ impl Sink for Webhook {
 
     /// Posts of whole batches wait for each other, those of events only for their row.
     fn facts(&self) -> Facts {
-        Facts::new().concurrency(if self.options.batch == Batching::None { self.options.in_flight } else { 1 })
+        Facts::new().concurrency(if self.options.batch == Batching::None {
+            self.options.in_flight
+        } else {
+            1
+        })
     }
 
     async fn write(&self, batch: &Batch, _: &WriteContext) -> Result<Outcome> {

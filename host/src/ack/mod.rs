@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn acks(lanes: &[&str]) -> Arc<Acks> {
-        Acks::new(lanes.iter().map(|name| ((*name).into(), LaneMark::at(OrderKey::new(&[]).unwrap()))).collect())
+        Acks::new(lanes.iter().map(|name| ((*name).into(), LaneMark::at(OrderKey::EMPTY))).collect())
     }
 
     #[test]

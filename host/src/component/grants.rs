@@ -59,7 +59,7 @@ impl Grants {
         }
         for (name, endpoint) in &granted.endpoints {
             let text = match &endpoint.address {
-                ready::EndpointAddress::Typed(address) => address.text().to_string(),
+                ready::EndpointAddress::Typed(address) => address.expose().to_string(),
                 ready::EndpointAddress::Secret(secret) => secrets
                     .get(secret)
                     .ok_or_else(|| format!("secret `{secret}` has no value"))?
@@ -69,7 +69,7 @@ impl Grants {
             grants.add(&endpoint.kind, name, &text).map_err(|e| format!("{name}: {e}"))?;
         }
         for extra in &granted.extra {
-            let text = extra.what.text();
+            let text = extra.what.expose();
             grants.add(&extra.interface, text, text).map_err(|e| format!("grants.{}: {e}", extra.interface))?;
         }
         Ok(grants)

@@ -4,4 +4,4 @@ pub(crate) mod dial;
 pub(crate) mod endpoint;
 pub(crate) mod policy;
 
-pub(crate) use endpoint::{Endpoint, Failed};
+pub(crate) use endpoint::Endpoint;

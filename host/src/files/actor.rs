@@ -107,7 +107,7 @@ impl Actor {
             }
             Op::Replace(content, answer) => {
                 self.settle().await;
-                let result = self.write(move |file| file.set_len(0).and_then(|()| (&*file).write_all(&content))).await;
+                let result = self.write(move |file| replace(file, &content)).await;
                 let _ = answer.send(result);
             }
             Op::Read(bytes_max, answer) => {
@@ -155,6 +155,12 @@ impl Actor {
         self.file = Arc::new(rotated.unwrap_or_else(|_| Err(self.broken_error())).inspect_err(|_| self.broken = true)?);
         Ok(())
     }
+}
+
+fn replace(file: &File, content: &[u8]) -> std::io::Result<()> {
+    let mut file = file;
+    file.set_len(0)?;
+    file.write_all(content)
 }
 
 fn append(file: &File, chunks: &[Bytes]) -> std::io::Result<u64> {

@@ -156,7 +156,7 @@ impl Workshop {
             Some(ready) => (self.blueprint(ready, None, None)?, ready.config.to_string()),
             None => {
                 let ready = default_store()?;
-                let grants = Grants::default().with_folder("folder", &self.state_dir);
+                let grants = Grants::default().with_folder("path", &self.state_dir);
                 (self.blueprint_with(&ready, grants, None, None)?, ready.config.to_string())
             }
         };
@@ -316,7 +316,7 @@ fn default_store() -> Result<Ready, String> {
         uses: Use::Shipped(description.name.clone()),
         sha256: None,
         description: description.clone(),
-        config: serde_json::json!({ "folder": "folder", "name": "checkpoint" }),
+        config: serde_json::json!({ "path": "path", "name": "checkpoint" }),
         grants: Default::default(),
         limits: Default::default(),
     })

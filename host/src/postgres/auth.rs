@@ -49,8 +49,18 @@ pub(super) async fn authenticate(wire: &mut Wire, params: &Params) -> Result<(),
             wire.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
         }
         SASL => scram(wire, params, &frame).await?,
-        7 | 8 | 9 => return Err(refuse(wire, "the server asks for GSSAPI or SSPI, which pgcdc does not speak; allow scram-sha-256 in pg_hba.conf")),
-        _ => return Err(refuse(wire, "the server asks in a way that pgcdc does not know; allow scram-sha-256 in pg_hba.conf")),
+        7..=9 => {
+            return Err(refuse(
+                wire,
+                "the server asks for GSSAPI or SSPI, which pgcdc does not speak; allow scram-sha-256 in pg_hba.conf",
+            ));
+        }
+        _ => {
+            return Err(refuse(
+                wire,
+                "the server asks in a way that pgcdc does not know; allow scram-sha-256 in pg_hba.conf",
+            ));
+        }
     }
     expect(wire, OK).await.map(|_| ())
 }
@@ -71,7 +81,9 @@ async fn scram(wire: &mut Wire, params: &Params, offer: &Frame) -> Result<(), Er
 
     let last = expect(wire, SASL_FINAL).await?;
     let proof = scram.finish(last.body().get(4..).unwrap_or_default());
-    proof.map_err(|_| refuse(wire, "the server did not prove that it knows the password: it may be an impostor"))
+    proof.map_err(|_| {
+        refuse(wire, "the server did not prove that it knows the password: it may be an impostor")
+    })
 }
 
 /// The strongest that both sides can do.
@@ -89,9 +101,10 @@ fn mechanism(wire: &Wire, params: &Params, offer: &Frame) -> Result<(&'static st
     };
     match end_point {
         Some(hash) if plus => Ok((sasl::SCRAM_SHA_256_PLUS, Binding::tls_server_end_point(hash))),
-        _ if wanted == ChannelBinding::Require => {
-            Err(refuse(wire, "channel_binding=require, and it cannot be had: it takes TLS, a server that offers it, and a certificate signed with a SHA-2 hash"))
-        }
+        _ if wanted == ChannelBinding::Require => Err(refuse(
+            wire,
+            "channel_binding=require, and it cannot be had: it takes TLS, a server that offers it, and a certificate signed with a SHA-2 hash",
+        )),
         _ if !plain => Err(refuse(wire, "the server offers no SASL mechanism that pgcdc speaks")),
         Some(_) => Ok((sasl::SCRAM_SHA_256, Binding::unrequested())),
         None => Ok((sasl::SCRAM_SHA_256, Binding::unsupported())),

@@ -36,9 +36,9 @@ pub fn common_name_matches(der: &[u8], host: &str) -> bool {
     let tbs = certificate.tbs_certificate();
     let named = match tbs.get_extension::<SubjectAltName>() {
         Ok(None) => false,
-        Ok(Some((_, names))) => names.0.iter().any(|name| {
-            matches!(name, GeneralName::DnsName(_) | GeneralName::IpAddress(_))
-        }),
+        Ok(Some((_, names))) => {
+            names.0.iter().any(|name| matches!(name, GeneralName::DnsName(_) | GeneralName::IpAddress(_)))
+        }
         Err(_) => true,
     };
     if named {
@@ -55,7 +55,9 @@ fn name_matches(pattern: &str, host: &str) -> bool {
     }
     let Some(suffix) = pattern.strip_prefix("*.") else { return false };
     let Some((label, rest)) = host.split_once('.') else { return false };
-    !label.is_empty() && suffix.contains('.') && rest.eq_ignore_ascii_case(suffix)
+    !label.is_empty()
+        && suffix.contains('.')
+        && rest.eq_ignore_ascii_case(suffix)
         && host.parse::<std::net::IpAddr>().is_err()
 }
 
@@ -74,7 +76,9 @@ mod tests {
     #[test]
     fn wildcards_cover_one_label() {
         assert!(name_matches("*.b.c", "a.b.c") && name_matches("A.b", "a.B"));
-        assert!(!name_matches("*.b.c", "b.c") && !name_matches("*.b.c", "x.a.b.c") && !name_matches("*.c", "b.c"));
+        assert!(
+            !name_matches("*.b.c", "b.c") && !name_matches("*.b.c", "x.a.b.c") && !name_matches("*.c", "b.c")
+        );
         assert!(!name_matches("*.0.0.1", "127.0.0.1"));
     }
 

@@ -99,12 +99,18 @@ fn barred(error: &Error) -> bool {
     error.sqlstate() == Some("28000")
 }
 
-async fn greet(params: &Params, kind: Kind, host: &Host, tls: Option<&TlsClient>) -> Result<Established, Error> {
+async fn greet(
+    params: &Params,
+    kind: Kind,
+    host: &Host,
+    tls: Option<&TlsClient>,
+) -> Result<Established, Error> {
     let mut transport = transport::dial(host, &params.tcp).await?;
     if let Some(tls) = tls {
         transport = tls.start(transport, host).await?;
         if params.tls.mode != TlsMode::Prefer && !matches!(transport, Transport::Tls(_)) {
-            let message = "the server does not speak it; turn `ssl` on there, or choose a weaker sslmode knowingly";
+            let message =
+                "the server does not speak it; turn `ssl` on there, or choose a weaker sslmode knowingly";
             return Err(Error::Tls { place: host.to_string(), message: message.into() });
         }
     }
@@ -142,8 +148,13 @@ async fn check_target(established: &mut Established, target: Target) -> Result<(
 async fn fact(established: &mut Established, name: &str, query: &str) -> Result<bool, Error> {
     let text = match established.parameters.get(name) {
         Some(text) => text.clone(),
-        None => session::simple_query(&mut established.wire, query, "asking for the server's role").await?
-            .into_iter().flatten().flatten().next().unwrap_or_default(),
+        None => session::simple_query(&mut established.wire, query, "asking for the server's role")
+            .await?
+            .into_iter()
+            .flatten()
+            .flatten()
+            .next()
+            .unwrap_or_default(),
     };
     Ok(matches!(text.as_str(), "on" | "t"))
 }

@@ -116,7 +116,8 @@ fn decode(text: &str) -> Result<String, String> {
 }
 
 fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// `key = value key='a \'quoted\' value'`.
@@ -129,7 +130,9 @@ fn dsn(text: &str) -> Result<Pairs, String> {
         };
         let key = key.trim();
         if !is_key(key) {
-            return Err("a name before `=` is not a parameter's; values with spaces need quotes: key='a b'".into());
+            return Err(
+                "a name before `=` is not a parameter's; values with spaces need quotes: key='a b'".into()
+            );
         }
         let (value, after) = dsn_value(after.trim_start(), key)?;
         pairs.push((key.to_owned(), value));
@@ -165,14 +168,21 @@ mod tests {
     }
 
     fn expect(text: &str, wanted: &[(&str, &str)]) {
-        let wanted: Vec<_> = wanted.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let wanted: Vec<_> =
+            wanted.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         assert_eq!(pairs(text), wanted, "{text}");
     }
 
     #[test]
     fn urls() {
-        expect("postgres://u:p%40w@h:1/d", &[("user", "u"), ("password", "p@w"), ("host", "h"), ("port", "1"), ("dbname", "d")]);
-        expect("postgresql://a,[::1]:6,c:7/d?sslmode=disable", &[("host", "a,::1,c"), ("port", ",6,7"), ("dbname", "d"), ("sslmode", "disable")]);
+        expect(
+            "postgres://u:p%40w@h:1/d",
+            &[("user", "u"), ("password", "p@w"), ("host", "h"), ("port", "1"), ("dbname", "d")],
+        );
+        expect(
+            "postgresql://a,[::1]:6,c:7/d?sslmode=disable",
+            &[("host", "a,::1,c"), ("port", ",6,7"), ("dbname", "d"), ("sslmode", "disable")],
+        );
         expect("postgres://%2Ftmp%2Fx:5/d", &[("host", "/tmp/x"), ("port", "5"), ("dbname", "d")]);
         expect("postgres:///d?host=/tmp", &[("dbname", "d"), ("host", "/tmp")]);
         expect("postgres://u:a@b@h", &[("user", "u"), ("password", "a@b"), ("host", "h")]);
@@ -180,7 +190,10 @@ mod tests {
 
     #[test]
     fn key_value() {
-        expect("host=a  port = 5 password='it\\'s a\\\\b' dbname=''", &[("host", "a"), ("port", "5"), ("password", "it's a\\b"), ("dbname", "")]);
+        expect(
+            "host=a  port = 5 password='it\\'s a\\\\b' dbname=''",
+            &[("host", "a"), ("port", "5"), ("password", "it's a\\b"), ("dbname", "")],
+        );
     }
 
     #[test]

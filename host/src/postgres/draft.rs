@@ -87,14 +87,22 @@ impl Draft {
         }
         let hosts = self.hosts()?;
         let tls = self.tls()?;
-        let seconds = |value: Option<u64>, default| Duration::from_secs(value.filter(|value| *value > 0).unwrap_or(default));
+        let seconds = |value: Option<u64>, default| {
+            Duration::from_secs(value.filter(|value| *value > 0).unwrap_or(default))
+        };
         let timeout_s = self.connect_timeout_s.unwrap_or(CONNECT_TIMEOUT_S);
         let tcp = Tcp {
             keepalive: !self.no_keepalive,
             idle: seconds(self.idle_s, 30),
             interval: seconds(self.interval_s, 10),
-            count: self.count.and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0).unwrap_or(3),
-            user_timeout: Duration::from_millis(self.user_timeout_ms.filter(|value| *value > 0).unwrap_or(60_000)),
+            count: self
+                .count
+                .and_then(|count| u32::try_from(count).ok())
+                .filter(|count| *count > 0)
+                .unwrap_or(3),
+            user_timeout: Duration::from_millis(
+                self.user_timeout_ms.filter(|value| *value > 0).unwrap_or(60_000),
+            ),
         };
         Ok(Params {
             hosts,
@@ -136,7 +144,9 @@ impl Draft {
         };
         let address: Option<std::net::IpAddr> = match self.hostaddr.get(at).map(String::as_str) {
             None | Some("") => None,
-            Some(text) => Some(text.parse().map_err(|_| "`hostaddr` is not a literal IP address".to_owned())?),
+            Some(text) => {
+                Some(text.parse().map_err(|_| "`hostaddr` is not a literal IP address".to_owned())?)
+            }
         };
         let name = self.host.get(at).map_or("", String::as_str);
         if name.starts_with('/') {
@@ -204,7 +214,10 @@ fn target(text: &str) -> Result<Target, String> {
         "primary" => Target::Primary,
         "standby" => Target::Standby,
         "prefer-standby" => Target::PreferStandby,
-        _ => return Err("`target_session_attrs` is one of any, read-write, read-only, primary, standby, prefer-standby".into()),
+        _ => return Err(
+            "`target_session_attrs` is one of any, read-write, read-only, primary, standby, prefer-standby"
+                .into(),
+        ),
     })
 }
 
@@ -248,5 +261,9 @@ fn inert(key: &str, value: &str) -> Result<(), String> {
         "load_balance_hosts" => value == "disable",
         _ => false,
     };
-    if inert { Ok(()) } else { Err(format!("the parameter `{key}` is not supported with this value, or at all")) }
+    if inert {
+        Ok(())
+    } else {
+        Err(format!("the parameter `{key}` is not supported with this value, or at all"))
+    }
 }

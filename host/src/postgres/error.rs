@@ -95,7 +95,7 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
         /// Its words.
-        server: ServerError,
+        server: Box<ServerError>,
     },
     /// The other side does not speak the protocol that we do.
     #[error("{place}: {message}")]
@@ -201,15 +201,23 @@ fn lost_slot(server: &ServerError) -> bool {
 fn server_step(server: &ServerError) -> Option<String> {
     let step = match server.sqlstate.as_str() {
         "28P01" => "check user and password; after a rotation, restart with the new one",
-        "28000" => "add a line for this role, database and address to the server's pg_hba.conf (replication connections match the database's name), then reload it",
+        "28000" => {
+            "add a line for this role, database and address to the server's pg_hba.conf (replication connections match the database's name), then reload it"
+        }
         "3D000" => "correct the database's name",
         "42501" => "grant the missing right, or connect as a role that has it",
-        "42704" => "a publication that was dropped after its slot was created cannot be replaced: create the publication, drop the slot, and start afresh",
+        "42704" => {
+            "a publication that was dropped after its slot was created cannot be replaced: create the publication, drop the slot, and start afresh"
+        }
         "53300" => "raise max_connections or max_wal_senders on the server, or free a connection",
         "53400" => "raise max_replication_slots on the server, or drop a slot that nobody uses",
         "55006" => "another process reads this slot; stop it, or give this one another slot_name",
-        _ if pooler(server) => "replication needs a direct connection: name the server's own host and port, not a pooler's",
-        _ if lost_slot(server) => "the slot's WAL is gone: drop the slot and start afresh; changes since its last position have to be copied anew",
+        _ if pooler(server) => {
+            "replication needs a direct connection: name the server's own host and port, not a pooler's"
+        }
+        _ if lost_slot(server) => {
+            "the slot's WAL is gone: drop the slot and start afresh; changes since its last position have to be copied anew"
+        }
         state if Kind::from_sqlstate(state).policy().action == Action::Retry => return None,
         _ if !server.hint.is_empty() => return Some(server.hint.clone()),
         _ => "see the server's log",
@@ -222,8 +230,9 @@ mod tests {
     use super::*;
 
     fn server(sqlstate: &str, message: &str) -> Error {
-        let server = ServerError { sqlstate: sqlstate.into(), message: message.into(), ..ServerError::default() };
-        Error::Server { place: "h:1".into(), doing: "x", server }
+        let server =
+            ServerError { sqlstate: sqlstate.into(), message: message.into(), ..ServerError::default() };
+        Error::Server { place: "h:1".into(), doing: "x", server: Box::new(server) }
     }
 
     #[test]

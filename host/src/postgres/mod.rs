@@ -23,6 +23,8 @@ pub mod tls;
 mod auth;
 mod connect;
 mod draft;
+mod pace;
+mod socket;
 mod startup;
 mod transport;
 mod wire;
@@ -34,5 +36,3 @@ pub use session::Session;
 pub use startup::Established;
 pub use transport::{ReadHalf, Transport, WriteHalf};
 pub use wire::{Frame, Wire};
-
-pub(crate) use transport::LowWater;

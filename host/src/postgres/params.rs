@@ -1,6 +1,6 @@
 //! Where a PostgreSQL is and how to greet it: the parameters by their meaning. Pure.
 //!
-//! Names and meanings are libpq's; [`super::draft`] reads them.
+//! Names and meanings are libpq's; the module `draft` reads them.
 //! Invariants: at least one host; `Debug` and `Display` never show the password.
 
 use std::fmt;
@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::conninfo;
 use super::draft::Draft;
 use super::error::Error;
-use super::conninfo;
 
 /// A secret string; prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn several_hosts() {
-        let params = Params::parse("host=a,/run/pg,::1 port=1,2,3 user=u target_session_attrs=primary").unwrap();
+        let params =
+            Params::parse("host=a,/run/pg,::1 port=1,2,3 user=u target_session_attrs=primary").unwrap();
         let hosts: Vec<_> = params.hosts.iter().map(ToString::to_string).collect();
         assert_eq!(hosts, ["a:1", "/run/pg/.s.PGSQL.2", "[::1]:3"]);
         assert_eq!((params.database.as_str(), params.target), ("u", Target::Primary));
@@ -220,11 +221,20 @@ mod tests {
 
     #[test]
     fn tls_is_never_weaker_than_asked() {
-        let mode = |text: &str| Params::parse(&format!("user=u {text}")).map(|params| (params.tls.mode, params.tls.roots));
+        let mode = |text: &str| {
+            Params::parse(&format!("user=u {text}")).map(|params| (params.tls.mode, params.tls.roots))
+        };
         assert_eq!(mode("").unwrap(), (TlsMode::Prefer, None));
         assert_eq!(mode("sslrootcert=system").unwrap(), (TlsMode::VerifyFull, Some(Roots::System)));
         assert_eq!(mode("sslmode=verify-full").unwrap(), (TlsMode::VerifyFull, Some(Roots::System)));
-        for refused in ["sslmode=verify-ca", "sslrootcert=system sslmode=require", "sslmode=disable channel_binding=require", "sslmode=of", "sslcrl=x", "sslcert=x"] {
+        for refused in [
+            "sslmode=verify-ca",
+            "sslrootcert=system sslmode=require",
+            "sslmode=disable channel_binding=require",
+            "sslmode=of",
+            "sslcrl=x",
+            "sslcert=x",
+        ] {
             mode(refused).expect_err(refused);
         }
     }

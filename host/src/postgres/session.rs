@@ -49,13 +49,20 @@ impl Session {
         let mut config = tokio_postgres::Config::new();
         config.user(&params.user).ssl_mode(tokio_postgres::config::SslMode::Disable);
         let greeted = Greeted::new(established);
-        let (client, mut connection) = config.connect_raw(greeted, NoTls).await.map_err(|error| read(&place, "starting a session", error))?;
+        let (client, mut connection) = config
+            .connect_raw(greeted, NoTls)
+            .await
+            .map_err(|error| read(&place, "starting a session", error))?;
         let driver = tokio::spawn(async move {
             loop {
                 match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
                     Some(Ok(AsyncMessage::Notification(heard))) => hear(heard),
                     Some(Ok(AsyncMessage::Notice(notice))) => {
-                        tracing::debug!(severity = notice.severity(), text = notice.message(), "server notice");
+                        tracing::debug!(
+                            severity = notice.severity(),
+                            text = notice.message(),
+                            "server notice"
+                        );
                     }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
@@ -119,12 +126,14 @@ pub type Rows = Vec<Vec<Option<String>>>;
 fn read(place: &str, doing: &'static str, error: tokio_postgres::Error) -> Error {
     if let Some(server) = error.as_db_error() {
         let server = ServerError {
-            severity: server.parsed_severity().map_or_else(|| server.severity().to_owned(), |one| one.to_string()),
+            severity: server
+                .parsed_severity()
+                .map_or_else(|| server.severity().to_owned(), |one| one.to_string()),
             sqlstate: server.code().code().to_owned(),
             message: server.message().to_owned(),
             hint: server.hint().unwrap_or_default().to_owned(),
         };
-        return Error::Server { place: place.into(), doing, server };
+        return Error::Server { place: place.into(), doing, server: Box::new(server) };
     }
     Error::Io { place: place.into(), doing, source: io::Error::other(error) }
 }
@@ -212,7 +221,11 @@ fn message(out: &mut BytesMut, tag: u8, parts: &[&[u8]]) {
 }
 
 impl AsyncRead for Greeted {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.ahead.is_empty() {
             return Pin::new(&mut this.transport).poll_read(cx, buffer);

@@ -50,7 +50,12 @@ impl Established {
 }
 
 /// Greets the server over `transport`.
-pub(super) async fn start(transport: Transport, place: String, params: &Params, kind: Kind) -> Result<Established, Error> {
+pub(super) async fn start(
+    transport: Transport,
+    place: String,
+    params: &Params,
+    kind: Kind,
+) -> Result<Established, Error> {
     let mut wire = Wire::new(transport, place);
     wire.send(|out| greeting(params, kind, out)).await?;
     auth::authenticate(&mut wire, params).await?;

@@ -34,8 +34,7 @@ impl TlsClient {
     /// Reads the files that `tls` names. Blocking, and short.
     pub fn new(tls: &Tls) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
-        let versions: &[_] =
-            if tls.only_1_3 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
+        let versions: &[_] = if tls.only_1_3 { &[&rustls::version::TLS13] } else { rustls::DEFAULT_VERSIONS };
         let verifier = Verifier::new(tls, provider.clone()).map_err(Error::params)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -68,7 +67,12 @@ impl TlsClient {
             b'S' => {}
             b'N' => return Ok(bare),
             b'E' => return Err(Error::Tls { place, message: "the server refused to talk about it".into() }),
-            _ => return Err(Error::protocol(&place, "this is not a PostgreSQL server: no answer to a TLS request")),
+            _ => {
+                return Err(Error::protocol(
+                    &place,
+                    "this is not a PostgreSQL server: no answer to a TLS request",
+                ));
+            }
         }
         let name = match host {
             Host::Tcp { name, .. } => ServerName::try_from(name.clone()),
@@ -115,7 +119,9 @@ impl Verifier {
             }
         }
         if roots.is_empty() {
-            return Err("sslrootcert names no usable certificate; give the file of the authority to trust".into());
+            return Err(
+                "sslrootcert names no usable certificate; give the file of the authority to trust".into()
+            );
         }
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
         let chain = Some(chain.build().map_err(|error| format!("sslrootcert: {error}"))?);
@@ -194,7 +200,9 @@ fn read_certificates(path: &std::path::Path, key: &str) -> Result<Vec<Certificat
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Err(error) => Err(format!("{key} {}: {error}", path.display())),
-        Ok(found) if found.is_empty() => Err(format!("{key} {}: no certificate in PEM in it", path.display())),
+        Ok(found) if found.is_empty() => {
+            Err(format!("{key} {}: no certificate in PEM in it", path.display()))
+        }
         Ok(found) => Ok(found),
     }
 }

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::error::Error;
 use super::params::{Host, Tcp};
+use super::socket::Socket;
 
 /// The reading half of a [`Transport`].
 pub type ReadHalf = tokio::io::ReadHalf<Transport>;
@@ -25,7 +26,7 @@ pub type WriteHalf = tokio::io::WriteHalf<Transport>;
 #[derive(Debug)]
 pub enum Transport {
     /// TCP without TLS.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// A Unix socket.
     Unix(UnixStream),
     /// TLS over one of the others.
@@ -37,16 +38,16 @@ impl Transport {
     pub fn is_private(&self) -> bool {
         match self {
             Self::Unix(_) | Self::Tls(_) => true,
-            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
+            Self::Tcp(socket) => socket.is_loopback(),
         }
     }
 
-    /// A handle on the socket's settings that outlives the split into halves; `None` where there are none.
-    pub(crate) fn low_water(&self) -> Option<LowWater> {
+    /// From now on, while much streams in, bytes gather for a moment before they are read.
+    pub(crate) fn let_gather(&mut self) {
         match self {
-            Self::Tcp(stream) => LowWater::of(stream),
-            Self::Tls(stream) => stream.get_ref().0.low_water(),
-            Self::Unix(_) => None,
+            Self::Tcp(socket) => socket.let_gather(),
+            Self::Tls(stream) => stream.get_mut().0.let_gather(),
+            Self::Unix(_) => {}
         }
     }
 
@@ -56,49 +57,6 @@ impl Transport {
             Self::Tls(stream) => Some(stream.get_ref().1.peer_certificates()?.first()?.as_ref()),
             _ => None,
         }
-    }
-}
-
-/// How many bytes must have come before the socket wakes its reader; 1 unless it is set.
-#[derive(Debug)]
-pub(crate) struct LowWater {
-    #[cfg(target_os = "linux")]
-    socket: std::os::fd::OwnedFd,
-    bytes: usize,
-}
-
-#[cfg(target_os = "linux")]
-impl LowWater {
-    fn of(stream: &TcpStream) -> Option<Self> {
-        use std::os::fd::AsFd;
-        Some(Self { socket: stream.as_fd().try_clone_to_owned().ok()?, bytes: 1 })
-    }
-
-    /// Setting it to what has come already wakes the reader at once.
-    pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes != self.bytes {
-            // A kernel that refuses costs speed and nothing else.
-            let _ = nix::sys::socket::setsockopt(&self.socket, option::ReceiveLowWater, &bytes);
-            self.bytes = bytes;
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod option {
-    use nix::{libc, setsockopt_impl, sockopt_impl};
-
-    sockopt_impl!(ReceiveLowWater, SetOnly, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize);
-}
-
-#[cfg(not(target_os = "linux"))]
-impl LowWater {
-    fn of(_: &TcpStream) -> Option<Self> {
-        None
-    }
-
-    pub(crate) fn set(&mut self, bytes: usize) {
-        self.bytes = bytes;
     }
 }
 
@@ -145,7 +103,7 @@ async fn dial_one(name: &str, address: SocketAddr, tcp: &Tcp) -> io::Result<Tran
     }
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(tcp.user_timeout))?;
-    Ok(Transport::Tcp(stream))
+    Ok(Transport::Tcp(Socket::new(stream)))
 }
 
 /// A typed name may lead to public and private networks; to this machine only as `localhost` or a
@@ -166,7 +124,11 @@ fn link_local(address: Ipv6Addr) -> bool {
 }
 
 impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -209,8 +171,12 @@ mod tests {
     fn only_typed_addresses_lead_inside() {
         let may = |name: &str, address: &str| may_dial(name, address.parse().expect("an address"));
         assert!(may("db", "10.0.0.1") && may("db", "93.184.216.34"));
-        assert!(may("localhost", "127.0.0.1") && may("localhost", "::1") && may("127.0.0.1", "::ffff:127.0.0.1"));
-        assert!(!may("db", "127.0.0.1") && !may("db", "::ffff:127.0.0.1") && !may("localhost", "169.254.169.254"));
+        assert!(
+            may("localhost", "127.0.0.1") && may("localhost", "::1") && may("127.0.0.1", "::ffff:127.0.0.1")
+        );
+        assert!(
+            !may("db", "127.0.0.1") && !may("db", "::ffff:127.0.0.1") && !may("localhost", "169.254.169.254")
+        );
         assert!(!may("db", "169.254.169.254") && !may("db", "fe80::1") && !may("db", "0.0.0.0"));
         assert!(may("169.254.1.1", "169.254.1.1"));
     }

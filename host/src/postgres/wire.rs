@@ -85,7 +85,10 @@ impl Wire {
         let [tag, a, b, c, d, ..] = self.buffer[..] else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if !(4..FRAME_MAX_BYTES).contains(&length) {
-            return Err(Error::protocol(&self.place, "this is not a PostgreSQL server: a message's length makes no sense"));
+            return Err(Error::protocol(
+                &self.place,
+                "this is not a PostgreSQL server: a message's length makes no sense",
+            ));
         }
         if self.buffer.len() <= length {
             self.buffer.reserve(length + 1 - self.buffer.len());
@@ -107,11 +110,14 @@ impl Wire {
     }
 
     pub(crate) fn refused(&self, doing: &'static str, frame: &Frame) -> Error {
-        Error::Server { place: self.place.clone(), doing, server: frame.server_error() }
+        Error::Server { place: self.place.clone(), doing, server: Box::new(frame.server_error()) }
     }
 
     /// Sends what `build` writes.
-    pub(crate) async fn send(&mut self, build: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> Result<(), Error> {
+    pub(crate) async fn send(
+        &mut self,
+        build: impl FnOnce(&mut BytesMut) -> io::Result<()>,
+    ) -> Result<(), Error> {
         let mut out = BytesMut::new();
         let result = match build(&mut out) {
             Ok(()) => self.transport.write_all(&out).await,

@@ -21,7 +21,11 @@ pub(crate) use link::{SourceLink, Wal};
 pub(crate) use runner::{Runner, marks};
 
 use pgcdc_core::assembler::Refused;
+use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::order_key::OrderKey;
+
+/// A lane that has done nothing.
+pub(crate) const NOTHING: LaneMark = LaneMark { mark: OrderKey::EMPTY, done: Vec::new() };
 
 /// Where a batch from the WAL stands in its session.
 pub(crate) struct Origin {

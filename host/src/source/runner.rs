@@ -45,7 +45,7 @@ impl Runner {
         let mut backoff = Backoff::new(self.backoff);
         let mut instances = 0;
         // The highest key that the bus has got: after a reconnect the WAL is read again from further back.
-        let mut reached = OrderKey::new(&[]).unwrap_or_else(|_| unreachable!("the empty key is a key"));
+        let mut reached = OrderKey::EMPTY;
         loop {
             let began = Instant::now();
             let failure = match self.live(instances, &mut reached).await {
@@ -136,9 +136,8 @@ impl Runner {
         reached: &mut OrderKey,
     ) -> Result<(), String> {
         let Some(origin) = batch.origin() else {
-            let none = OrderKey::new(&[]).map_err(|e| e.to_string())?;
             self.see(&batch);
-            return self.fanout.send(batch, none, none).await.map_err(|e| e.to_string());
+            return self.fanout.send(batch, OrderKey::EMPTY, OrderKey::EMPTY).await.map_err(|e| e.to_string());
         };
         let (session, number, first, last) = (origin.session, origin.number, origin.first, origin.last);
         let due = expected.filter(|(of, _)| *of == session).map_or(0, |(_, due)| due);
@@ -151,7 +150,7 @@ impl Runner {
         } else if first > *reached {
             Some(batch)
         } else {
-            batch.after(reached).map_err(|e| e.to_string())?.map(Arc::new)
+            Some(Arc::new(batch.after(reached).map_err(|e| e.to_string())?))
         };
         *reached = last.max(*reached);
         if let Some(fresh) = fresh {

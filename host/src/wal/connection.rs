@@ -66,8 +66,10 @@ impl Connection {
         if timeline == 1 {
             return Ok(Vec::new());
         }
-        let rows = self.command(&format!("TIMELINE_HISTORY {timeline}"), "reading the timeline's history").await?;
-        let text = rows.first().and_then(|row| row.get(1)).and_then(|cell| cell.as_deref()).unwrap_or_default();
+        let rows =
+            self.command(&format!("TIMELINE_HISTORY {timeline}"), "reading the timeline's history").await?;
+        let text =
+            rows.first().and_then(|row| row.get(1)).and_then(|cell| cell.as_deref()).unwrap_or_default();
         Ok(read_history(text))
     }
 
@@ -85,7 +87,13 @@ impl Connection {
     }
 
     /// Turns the connection into a stream of changes from `at` on.
-    pub(super) async fn start(mut self, slot: &str, at: Lsn, publication: &str, messages: bool) -> Result<Wire, Error> {
+    pub(super) async fn start(
+        mut self,
+        slot: &str,
+        at: Lsn,
+        publication: &str,
+        messages: bool,
+    ) -> Result<Wire, Error> {
         let doing = "starting replication";
         let mut options =
             format!("proto_version '1', publication_names {}", quote_text(&quote_name(publication)));

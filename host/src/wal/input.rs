@@ -122,10 +122,6 @@ impl<R: AsyncRead + Unpin> Input<R> {
             self.buffer.shrink_to_fit();
         }
     }
-
-    pub(super) fn reader(&self) -> &R {
-        &self.read
-    }
 }
 
 #[cfg(test)]
@@ -153,7 +149,11 @@ mod tests {
     struct Pieces<'a>(&'a [u8], usize);
 
     impl AsyncRead for Pieces<'_> {
-        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
             let count = self.1.min(self.0.len()).min(out.remaining());
             let (now, later) = self.0.split_at(count);
             out.put_slice(now);
@@ -165,10 +165,14 @@ mod tests {
     #[tokio::test]
     async fn frames_are_the_same_however_they_arrive() {
         let big = vec![7; 700_000];
-        let bytes = [frame(b'd', b""), frame(b'd', &big), frame(b'k', b"xyz"), frame(b'd', &vec![1; 70_000])].concat();
+        let bytes = [frame(b'd', b""), frame(b'd', &big), frame(b'k', b"xyz"), frame(b'd', &vec![1; 70_000])]
+            .concat();
         for piece in [1_000, 65_536, 1 << 20] {
             let frames = all(&bytes, piece, 1 << 20).await.expect("frames");
-            assert_eq!(frames, [(b'd', 0, 0), (b'd', 700_000, 700_000), (b'k', 3, 3), (b'd', 70_000, 70_000)]);
+            assert_eq!(
+                frames,
+                [(b'd', 0, 0), (b'd', 700_000, 700_000), (b'k', 3, 3), (b'd', 70_000, 70_000)]
+            );
         }
     }
 

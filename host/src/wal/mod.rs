@@ -25,7 +25,6 @@ mod connection;
 mod input;
 mod open;
 mod options;
-mod pace;
 mod progress;
 mod publication;
 mod queue;
@@ -147,11 +146,22 @@ impl Session {
         let id = &self.facts.identity;
         let Some(lag) = self.side.lag(&id.slot, &id.publication).await? else {
             let message = format!("slot {} is gone", id.slot);
-            return Err(Error::unfit(Kind::Gone, "slot_missing", message, "take a new snapshot, then run `pgcdc checkpoint reset`"));
+            if self.facts.temporary {
+                // It went with the connection, which is about to say so itself.
+                return Err(Error::unfit(Kind::Unavailable, "ended", message, "open a new session"));
+            }
+            return Err(Error::unfit(
+                Kind::Gone,
+                "slot_missing",
+                message,
+                "take a new snapshot, then run `pgcdc checkpoint reset`",
+            ));
         };
         if lag.publication_oid != id.publication_oid {
-            let message = format!("publication {} was dropped or created anew while it was read", id.publication);
-            let step = "changes in between may be missing: take a new snapshot, then run `pgcdc checkpoint reset`";
+            let message =
+                format!("publication {} was dropped or created anew while it was read", id.publication);
+            let step =
+                "changes in between may be missing: take a new snapshot, then run `pgcdc checkpoint reset`";
             return Err(Error::unfit(Kind::Gone, "publication_changed", message, step));
         }
         Ok(lag)

@@ -36,8 +36,7 @@ const SLOT_NEWS_EVERY: Duration = Duration::from_secs(5);
 /// for this source; a temporary slot cannot go on there, and ignores it.
 pub async fn open(params: &Params, options: Options, stored: Option<Stored>) -> Result<Session, Error> {
     let plan = options.plan()?;
-    let (session, connection) =
-        tokio::try_join!(postgres::Session::open(params), Connection::open(params))?;
+    let (session, connection) = tokio::try_join!(postgres::Session::open(params), Connection::open(params))?;
     let server = server::inspect(&session).await?;
     let opening = Opening { plan, options, session, connection, server };
     opening.start(params, stored).await
@@ -139,8 +138,14 @@ impl Opening {
     fn chosen(&self, at: Lsn) -> Result<Lsn, Error> {
         match self.plan.start {
             Some(chosen) if chosen < at => {
-                let message = format!("start_lsn is {chosen}, and the slot starts at {at}: what lies between is gone");
-                Err(Error::unfit(Kind::Misconfigured, "start_lsn", message, "leave start_lsn out, or choose a later one"))
+                let message =
+                    format!("start_lsn is {chosen}, and the slot starts at {at}: what lies between is gone");
+                Err(Error::unfit(
+                    Kind::Misconfigured,
+                    "start_lsn",
+                    message,
+                    "leave start_lsn out, or choose a later one",
+                ))
             }
             Some(chosen) => Ok(chosen),
             None => Ok(at),
@@ -157,7 +162,12 @@ impl Opening {
                 let sql = "SELECT count(*), pg_catalog.string_agg(pid::text, ', ') FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL";
                 let rows = session.rows(sql, "looking at running transactions").await.unwrap_or_default();
                 let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone()).unwrap_or_default();
-                tracing::warn!(slot = name, transactions = cell(0), pids = cell(1), "the new slot waits for running transactions");
+                tracing::warn!(
+                    slot = name,
+                    transactions = cell(0),
+                    pids = cell(1),
+                    "the new slot waits for running transactions"
+                );
             }
         };
         tokio::select! {
@@ -168,10 +178,8 @@ impl Opening {
 
     async fn run(self, params: &Params, facts: Facts) -> Result<Session, Error> {
         let id = &facts.identity;
-        let mut settings = Settings::new(Origin {
-            system_identifier: id.system_identifier,
-            database_oid: id.database_oid,
-        });
+        let mut settings =
+            Settings::new(Origin { system_identifier: id.system_identifier, database_oid: id.database_oid });
         settings.include_schema = self.options.include_schema;
         settings.tx_metadata = self.options.tx_metadata || self.options.tx_markers;
         settings.tx_markers = self.options.tx_markers;
@@ -183,11 +191,23 @@ impl Opening {
         };
         let assembler = Assembler::new(settings, TypeCatalog::new(), facts.start);
         let assembler = assembler.map_err(|error| Error::params(error.to_string()))?;
-        let wire = self.connection.start(&id.slot, facts.start, &id.publication, self.options.messages).await?;
+        let wire =
+            self.connection.start(&id.slot, facts.start, &id.publication, self.options.messages).await?;
         let every = status::interval(self.server.sender_timeout());
         let side = Arc::new(Side::new(params.clone(), self.session));
         let bounds = Bounds { bytes_max: self.options.read_ahead_bytes, batches_max: BATCHES_MAX };
-        Ok(spawn(Parts { wire, assembler, side, every, silence: self.plan.silence, bounds, frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + 8 }, facts))
+        Ok(spawn(
+            Parts {
+                wire,
+                assembler,
+                side,
+                every,
+                silence: self.plan.silence,
+                bounds,
+                frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + 8,
+            },
+            facts,
+        ))
     }
 }
 
@@ -203,11 +223,11 @@ struct Parts {
 }
 
 fn spawn(parts: Parts, facts: Facts) -> Session {
-    let Parts { wire, assembler, side, every, silence, bounds, frame_bytes_max } = parts;
+    let Parts { mut wire, assembler, side, every, silence, bounds, frame_bytes_max } = parts;
     let progress = Arc::new(Progress::new(facts.start));
     let queue = Arc::new(Queue::new(bounds));
     let signals = Arc::new(Signals::default());
-    let low_water = wire.transport.low_water();
+    wire.transport.let_gather();
     let (read, write) = tokio::io::split(wire.transport);
     let reader = Reader {
         input: Input::new(read, &wire.buffer, frame_bytes_max),
@@ -218,7 +238,6 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
         side: side.clone(),
         place: wire.place.clone(),
         silence,
-        low_water,
     };
     let reader = tokio::spawn({
         let queue = queue.clone();

@@ -97,7 +97,11 @@ impl Options {
         let publication = match self.publication.as_deref() {
             Some(name) if !name.is_empty() => name.to_owned(),
             _ if self.all_tables => publication::ALL.to_owned(),
-            _ => return Err(bad("the WAL detector requires a publication: set `publication`, or `all_tables: true`")),
+            _ => {
+                return Err(bad(
+                    "the WAL detector requires a publication: set `publication`, or `all_tables: true`",
+                ));
+            }
         };
         if publication.len() > NAME_BYTES_MAX || publication.contains('\0') {
             return Err(bad("`publication` is not a name: at most 63 bytes, no zero byte"));
@@ -116,14 +120,19 @@ impl Options {
             return Err(bad("`read_ahead_bytes` must be 65536 to 1073741824"));
         }
         let slot = self.slot(&publication)?;
-        let tables = TableFilter { include: patterns("include", &self.include)?, exclude: patterns("exclude", &self.exclude)? };
+        let tables = TableFilter {
+            include: patterns("include", &self.include)?,
+            exclude: patterns("exclude", &self.exclude)?,
+        };
         Ok(Plan { publication, slot, start, tables, silence: Duration::from_millis(self.receive_timeout_ms) })
     }
 
     fn slot(&self, publication: &str) -> Result<Option<String>, Error> {
         if !self.persistent_slot {
             return match self.slot_name {
-                Some(_) => Err(bad("`slot_name` is for a slot that is kept: set `persistent_slot: true` with it")),
+                Some(_) => {
+                    Err(bad("`slot_name` is for a slot that is kept: set `persistent_slot: true` with it"))
+                }
                 None => Ok(None),
             };
         }
@@ -132,7 +141,11 @@ impl Options {
         if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) {
             return Ok(Some(name));
         }
-        let what = if self.slot_name.is_some() { "`slot_name`" } else { "the publication's name gives no slot name; set `slot_name`:" };
+        let what = if self.slot_name.is_some() {
+            "`slot_name`"
+        } else {
+            "the publication's name gives no slot name; set `slot_name`:"
+        };
         Err(bad(format!("{what} must be 1 to 63 of a-z, 0-9 and _")))
     }
 }
@@ -159,7 +172,10 @@ mod tests {
     fn names_are_worked_out() {
         let names = |json| plan(json).map(|plan| (plan.publication, plan.slot));
         assert_eq!(names(r#"{"all_tables":true}"#), Ok(("all".into(), None)));
-        assert_eq!(names(r#"{"publication":"p","persistent_slot":true}"#), Ok(("p".into(), Some("pgcdc_p".into()))));
+        assert_eq!(
+            names(r#"{"publication":"p","persistent_slot":true}"#),
+            Ok(("p".into(), Some("pgcdc_p".into())))
+        );
     }
 
     #[test]

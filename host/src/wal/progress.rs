@@ -143,18 +143,17 @@ impl Progress {
     /// server waits for us.
     pub(super) fn quiet(&self, position: Lsn, wanted: bool) {
         let mut state = self.lock();
-        if position <= state.quiet {
-            return;
+        if position > state.quiet {
+            state.quiet = position;
+            state.received = state.received.max(position);
+            match state.ends.back_mut() {
+                Some(last) => last.1 = last.1.max(position),
+                None => state.storable = state.storable.max(position),
+            }
+            state.check();
         }
-        state.quiet = position;
-        state.received = state.received.max(position);
-        if let Some(last) = state.ends.back_mut() {
-            last.1 = last.1.max(position);
-            return;
-        }
-        state.storable = state.storable.max(position);
-        state.check();
-        if wanted || state.storable.bytes_since(state.stored) >= IDLE_STEP_BYTES {
+        let ahead_bytes = state.storable.bytes_since(state.stored);
+        if ahead_bytes >= IDLE_STEP_BYTES || wanted && ahead_bytes > 0 {
             self.offered.notify_one();
         }
     }
@@ -167,7 +166,9 @@ impl Progress {
 
 impl State {
     fn advance(&mut self) {
-        while let Some((batches, resume)) = self.ends.front().copied().filter(|(batches, _)| *batches <= self.settled) {
+        while let Some((batches, resume)) =
+            self.ends.front().copied().filter(|(batches, _)| *batches <= self.settled)
+        {
             debug_assert!(batches <= self.batches);
             self.storable = self.storable.max(resume);
             self.ends.pop_front();
@@ -211,6 +212,15 @@ mod tests {
         assert_eq!(progress.storable(), Lsn(70));
         progress.quiet(Lsn(60), false);
         assert_eq!(progress.storable(), Lsn(70));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_waits_is_obliged_even_if_its_wal_end_is_known() {
+        let progress = Progress::new(Lsn(10));
+        progress.quiet(Lsn(20), false);
+        progress.quiet(Lsn(20), true);
+        progress.offered().await;
+        assert_eq!(progress.storable(), Lsn(20));
     }
 
     #[test]

@@ -35,7 +35,10 @@ pub(super) struct Publication {
 /// Looks the publication up; `None` if there is none of that name.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Publication>, Error> {
     let (filtered, columns) = if session.major_version() >= 15 {
-        ("t.rowfilter IS NOT NULL", "pg_catalog.array_length(t.attnames, 1) < (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')")
+        (
+            "t.rowfilter IS NOT NULL",
+            "pg_catalog.array_length(t.attnames, 1) < (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')",
+        )
     } else {
         ("false", "false")
     };
@@ -135,7 +138,10 @@ pub(super) fn warnings(name: &str, publication: &Publication, wants_all: bool) -
             out.push(format!("publication {name}: {what}: {}", some_of(tables)));
         }
     };
-    say(&publication.no_identity, "PostgreSQL refuses UPDATE and DELETE on tables without a primary key or other replica identity");
+    say(
+        &publication.no_identity,
+        "PostgreSQL refuses UPDATE and DELETE on tables without a primary key or other replica identity",
+    );
     say(&publication.filtered, "a row filter hides rows of");
     say(&publication.some_columns, "a column list hides columns of");
     say(&publication.unpublished, "it does not publish");

@@ -45,7 +45,8 @@ impl<T, E> Queue<T, E> {
         loop {
             {
                 let mut state = self.lock();
-                let fits = state.bytes + bytes <= self.bounds.bytes_max && state.waiting.len() < self.bounds.batches_max;
+                let fits = state.bytes + bytes <= self.bounds.bytes_max
+                    && state.waiting.len() < self.bounds.batches_max;
                 if fits || state.waiting.is_empty() {
                     state.waiting.push_back((item, bytes));
                     state.bytes += bytes;

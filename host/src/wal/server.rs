@@ -43,9 +43,9 @@ SELECT pg_catalog.json_build_object(
 
 /// Looks at the server, and refuses one that cannot be read.
 pub(super) async fn inspect(session: &Session) -> Result<Server, Error> {
-    let server: Server = one_json(session, SERVER_SQL, "looking at the server").await?.ok_or_else(|| {
-        Error::protocol(session.place(), "the server does not know its own database")
-    })?;
+    let server: Server = one_json(session, SERVER_SQL, "looking at the server")
+        .await?
+        .ok_or_else(|| Error::protocol(session.place(), "the server does not know its own database"))?;
     let version = session.major_version();
     if version < OLDEST_VERSION {
         let message = format!("{}: PostgreSQL {version} is older than {OLDEST_VERSION}", session.place());
@@ -57,7 +57,10 @@ pub(super) async fn inspect(session: &Session) -> Result<Server, Error> {
         return Err(Error::unfit(Kind::Misconfigured, "wal_level", message, step));
     }
     if server.in_recovery && version < STANDBY_VERSION {
-        let message = format!("{}: this is a standby, and PostgreSQL {version} decodes only on a primary", session.place());
+        let message = format!(
+            "{}: this is a standby, and PostgreSQL {version} decodes only on a primary",
+            session.place()
+        );
         let step = "name the primary, or list all servers and set target_session_attrs=primary";
         return Err(Error::unfit(Kind::Unavailable, "standby", message, step));
     }
@@ -93,7 +96,9 @@ pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<SlotFac
     Ok(row.map(|row| {
         let lost = row.wal_status.as_deref() == Some("lost");
         let conflict = row.conflicting == Some(true);
-        let invalidated = row.invalidation_reason.clone()
+        let invalidated = row
+            .invalidation_reason
+            .clone()
             .or_else(|| lost.then(|| "wal_status is lost".into()))
             .or_else(|| conflict.then(|| "it conflicts with recovery".into()));
         SlotFacts {
@@ -145,6 +150,8 @@ pub(super) async fn one_json<T: for<'de> Deserialize<'de>>(
     };
     match serde_json::from_str(&text) {
         Ok(value) => Ok(Some(value)),
-        Err(error) => Err(Error::protocol(session.place(), format!("{doing}: the answer makes no sense: {error}"))),
+        Err(error) => {
+            Err(Error::protocol(session.place(), format!("{doing}: the answer makes no sense: {error}")))
+        }
     }
 }

@@ -20,12 +20,11 @@ use pgcdc_core::lsn::Lsn;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::input::{Frame, Input};
-use super::pace::{BITE_BYTES, CAP, Pace};
 use super::progress::Progress;
 use super::queue::Queue;
 use super::side::Side;
 use super::status::Signals;
-use crate::postgres::{Error, LowWater, ServerError};
+use crate::postgres::{Error, ServerError};
 
 /// What stands before the change in an XLogData message: its kind, two positions, a time.
 pub(super) const CHANGE_HEAD_BYTES: usize = 25;
@@ -42,7 +41,6 @@ pub(super) struct Reader {
     pub(super) side: Arc<Side>,
     pub(super) place: String,
     pub(super) silence: Duration,
-    pub(super) low_water: Option<LowWater>,
 }
 
 /// What stopped the cutting of frames.
@@ -59,8 +57,6 @@ enum Woken {
     Read,
     Hungry,
     Silent,
-    /// Bytes have gathered for long enough.
-    Gathered,
 }
 
 /// What the loop remembers between two waits.
@@ -71,11 +67,6 @@ struct Loop {
     /// A WAL end that a keepalive named behind events that are not in a batch yet.
     quiet: Option<(Lsn, bool)>,
     alarm: Pin<Box<Sleep>>,
-    born: Instant,
-    pace: Pace,
-    cap: Pin<Box<Sleep>>,
-    /// The cap has passed since the last read.
-    gathered: bool,
     heard: Instant,
     asked: bool,
 }
@@ -91,10 +82,6 @@ impl Reader {
             received: Lsn::ZERO,
             quiet: None,
             alarm,
-            born: heard,
-            pace: Pace::new(Duration::ZERO),
-            cap: Box::pin(sleep(CAP)),
-            gathered: false,
             heard,
             asked: false,
         };
@@ -125,11 +112,6 @@ impl Loop {
             Woken::Read => Ok(()),
             Woken::Hungry => self.push_open().await,
             Woken::Silent => self.ask(),
-            Woken::Gathered => {
-                self.gathered = true;
-                self.reader.low_water.iter_mut().for_each(|water| water.set(1));
-                Ok(())
-            }
         }
     }
 
@@ -184,7 +166,7 @@ impl Loop {
         }
     }
 
-    async fn push(&mut self, batch: Finished) -> Result<(), Error> {
+    async fn push(&mut self, mut batch: Finished) -> Result<(), Error> {
         let Reader { progress, queue, .. } = &self.reader;
         // A batch without events only says how far the server is, and is nobody's to settle.
         let events = batch.events > 0 || !batch.refused.is_empty();
@@ -198,6 +180,10 @@ impl Loop {
         }
         if events {
             let bytes = batch.bytes.len();
+            // A small batch was written into room for a full one, and may wait in a lane for long.
+            if batch.bytes.capacity() / 2 > bytes {
+                batch.bytes.shrink_to_fit();
+            }
             queue.push(batch, bytes).await;
             self.hear();
         }
@@ -214,10 +200,12 @@ impl Loop {
     /// Takes what the socket has at this moment. False: nothing.
     async fn fill_now(&mut self) -> Result<bool, Error> {
         let input = &mut self.reader.input;
-        let read = poll_fn(|cx| std::task::Poll::Ready(match input.poll_fill(cx) {
-            std::task::Poll::Ready(read) => Some(read),
-            std::task::Poll::Pending => None,
-        }));
+        let read = poll_fn(|cx| {
+            std::task::Poll::Ready(match input.poll_fill(cx) {
+                std::task::Poll::Ready(read) => Some(read),
+                std::task::Poll::Pending => None,
+            })
+        });
         match read.await {
             None => Ok(false),
             Some(read) => self.was_read(read).map(|()| true),
@@ -225,18 +213,12 @@ impl Loop {
     }
 
     async fn wait(&mut self) -> Result<Woken, Error> {
-        let Reader { input, queue, assembler, low_water, .. } = &mut self.reader;
+        let Reader { input, queue, assembler, .. } = &mut self.reader;
         let pending = !assembler.is_empty();
-        let gather = self.pace.backlog() && low_water.is_some() && !self.gathered;
-        if gather {
-            low_water.iter_mut().for_each(|water| water.set(BITE_BYTES));
-            self.cap.as_mut().reset(Instant::now() + CAP);
-        }
         let read = tokio::select! {
             biased;
             read = poll_fn(|cx| input.poll_fill(cx)) => read,
             () = queue.hungry(), if pending => return Ok(Woken::Hungry),
-            () = &mut self.cap, if gather => return Ok(Woken::Gathered),
             () = &mut self.alarm => return Ok(Woken::Silent),
         };
         self.was_read(read).map(|()| Woken::Read)
@@ -245,11 +227,9 @@ impl Loop {
     fn was_read(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         let error = match read {
             Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"),
-            Ok(count) => {
+            Ok(_) => {
                 self.now_us = now_us();
                 self.hear();
-                self.gathered = false;
-                self.pace.read(count, self.heard - self.born);
                 return Ok(());
             }
             Err(error) => error,
@@ -267,7 +247,11 @@ impl Loop {
         if self.heard.elapsed() >= limit {
             if self.asked {
                 let after_ms = u64::try_from(self.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-                return Err(Error::Timeout { place: self.reader.place.clone(), doing: "waiting for the server", after_ms });
+                return Err(Error::Timeout {
+                    place: self.reader.place.clone(),
+                    doing: "waiting for the server",
+                    after_ms,
+                });
             }
             self.asked = true;
             self.reader.signals.ask();
@@ -320,7 +304,9 @@ fn position(body: &[u8]) -> Option<Lsn> {
 /// Anything but a change or a keepalive.
 fn other(frame: &Frame<'_>, place: &str) -> Result<(), Error> {
     match frame.tag {
-        b'E' => Err(Error::Server { place: place.into(), doing: "reading changes", server: server_error(frame) }),
+        b'E' => {
+            Err(Error::Server { place: place.into(), doing: "reading changes", server: Box::new(server_error(frame)) })
+        }
         b'N' => notice(&server_error(frame), place),
         b'S' | b'A' => Ok(()),
         b'c' | b'C' | b'Z' => {

@@ -15,11 +15,11 @@ use pgcdc_core::assembler::Finished;
 use pgcdc_layout::View;
 
 /// A running server; superuser `postgres`, trusted on its Unix socket.
-pub struct Server {
+pub(crate) struct Server {
     /// TCP port on 127.0.0.1.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Where everything of it lies.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     bin: PathBuf,
     databases: AtomicU32,
     _watchdog: Child,
@@ -50,7 +50,7 @@ CREATE ROLE plain_open LOGIN;
 
 impl Server {
     /// Starts one with these lines in its configuration; `prepare` may add files (certificates) first.
-    pub fn start(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
+    pub(crate) fn start(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let bin = bin_folder();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("pgcdc-wal-{}-{port}", std::process::id()));
@@ -61,7 +61,9 @@ impl Server {
         if is_root() {
             run(Command::new("chown").args(["-R", "postgres"]).arg(&folder));
         }
-        run(as_server(&bin.join("initdb")).args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]).arg(&data));
+        run(as_server(&bin.join("initdb"))
+            .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(&data));
         let configuration = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{0}'\nhba_file = '{0}/hba'\n\
              wal_level = logical\nmax_wal_senders = 30\nmax_replication_slots = 30\nfsync = off\nlogging_collector = off\n{settings}\n",
@@ -77,7 +79,11 @@ impl Server {
             data.display()
         );
         let mut watchdog = Command::new("setsid");
-        let watchdog = watchdog.args(["sh", "-c", &stop]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let watchdog = watchdog
+            .args(["sh", "-c", &stop])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let watchdog = watchdog.spawn().unwrap();
         let server = Self { port, folder, bin, databases: AtomicU32::new(0), _watchdog: watchdog };
         server.up();
@@ -86,22 +92,41 @@ impl Server {
     }
 
     /// Starts the server process (again).
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         let log = self.folder.join("log");
         let data = self.folder.join("data");
-        run(as_server(&self.bin.join("pg_ctl")).args(["-w", "-t", "60", "-l"]).arg(log).arg("-D").arg(data).arg("start"));
+        run(as_server(&self.bin.join("pg_ctl"))
+            .args(["-w", "-t", "60", "-l"])
+            .arg(log)
+            .arg("-D")
+            .arg(data)
+            .arg("start"));
     }
 
     /// Stops the server process: `fast` or `immediate`.
-    pub fn down(&self, mode: &str) {
+    pub(crate) fn down(&self, mode: &str) {
         let data = self.folder.join("data");
         run(as_server(&self.bin.join("pg_ctl")).args(["-w", "-m", mode, "-D"]).arg(data).arg("stop"));
     }
 
     /// Runs statements as superuser; unaligned rows come back.
-    pub fn sql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(self.bin.join("psql"))
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-c", sql, "-p"])
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-c",
+                sql,
+                "-p",
+            ])
             .arg(self.port.to_string())
             .arg("-h")
             .arg(&self.folder)
@@ -112,36 +137,37 @@ impl Server {
     }
 
     /// A database of the caller's own.
-    pub fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         let name = format!("db{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         name
     }
 
     /// Parameters for a role; all have the same password.
-    pub fn params(&self, user: &str, database: &str, more: &str) -> Params {
-        let text = format!("postgres://{user}:secret@127.0.0.1:{}/{database}?connect_timeout=20&{more}", self.port);
+    pub(crate) fn params(&self, user: &str, database: &str, more: &str) -> Params {
+        let text =
+            format!("postgres://{user}:secret@127.0.0.1:{}/{database}?connect_timeout=20&{more}", self.port);
         Params::parse(&text).unwrap()
     }
 
     /// A program of the server's installation, to be run as the server's user.
-    pub fn program(&self, name: &str) -> Command {
+    pub(crate) fn program(&self, name: &str) -> Command {
         as_server(&self.bin.join(name))
     }
 }
 
 /// Options from JSON.
-pub fn options(json: &str) -> Options {
+pub(crate) fn options(json: &str) -> Options {
     serde_json::from_str(json).unwrap()
 }
 
 /// A session that must open.
-pub async fn open(params: &Params, json: &str) -> wal::Session {
+pub(crate) async fn open(params: &Params, json: &str) -> wal::Session {
     wal::open(params, options(json), None).await.unwrap()
 }
 
 /// Batches until `events` events have come.
-pub async fn gather(session: &wal::Session, events: u32) -> Vec<Finished> {
+pub(crate) async fn gather(session: &wal::Session, events: u32) -> Vec<Finished> {
     let mut all = Vec::new();
     let mut count = 0;
     while count < events {
@@ -155,7 +181,7 @@ pub async fn gather(session: &wal::Session, events: u32) -> Vec<Finished> {
 }
 
 /// The JSON lines of batches.
-pub fn lines(batches: &[Finished]) -> Vec<serde_json::Value> {
+pub(crate) fn lines(batches: &[Finished]) -> Vec<serde_json::Value> {
     let mut out = Vec::new();
     for batch in batches {
         let view = View::parse(&batch.bytes).unwrap();
@@ -168,7 +194,7 @@ pub fn lines(batches: &[Finished]) -> Vec<serde_json::Value> {
 }
 
 /// Waits for a server-side condition, without guessing how long it takes.
-pub fn wait_for(server: &Server, database: &str, condition: &str) {
+pub(crate) fn wait_for(server: &Server, database: &str, condition: &str) {
     let sql = format!(
         "DO $$ BEGIN FOR n IN 1..3000 LOOP EXIT WHEN ({condition}); PERFORM pg_sleep(0.01); PERFORM pg_stat_clear_snapshot(); \
          IF n = 3000 THEN RAISE 'never: {}'; END IF; END LOOP; END $$",
@@ -181,7 +207,8 @@ fn bin_folder() -> PathBuf {
     if let Ok(folder) = std::env::var("PGCDC_PG_BIN") {
         return folder.into();
     }
-    let installed = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL's programs; set PGCDC_PG_BIN");
+    let installed =
+        std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL's programs; set PGCDC_PG_BIN");
     let mut found: Vec<_> = installed.flatten().map(|entry| entry.path().join("bin")).collect();
     found.sort();
     found.pop().expect("PostgreSQL's programs; set PGCDC_PG_BIN")

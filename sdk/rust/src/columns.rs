@@ -1,11 +1,13 @@
 //! Transforms of columns, wherever an event keeps them: in its rows; in `row` and `old` of a payload as a
 //! trigger makes it; else at the top of a payload that is a JSON object.
 
+use std::borrow::Cow;
+
 use pgcdc_layout::rewrite::{FreeForm, Mapped, RelationPlan, Rewriter};
 use pgcdc_layout::writer::BodyDef;
-use pgcdc_layout::{Body, Event, Relation, View, WriteError};
+use pgcdc_layout::{Body, Column, Kind, Relation, Type, View, WriteError, json};
 
-use crate::object::Object;
+use crate::object::{Object, text_of};
 use crate::transform::{Applied, Failure};
 use crate::{Batch, Error, Result};
 
@@ -15,7 +17,7 @@ pub trait Edit {
     fn plan(&self, relation: &Relation<'_>) -> RelationPlan;
 
     /// Of a value in a column that the plan maps.
-    fn value<'a>(&self, _column: &str, _text: &'a str) -> Mapped<'a> {
+    fn value<'a>(&self, _column: &Column<'_>, _text: &'a str) -> Mapped<'a> {
         Mapped::Same
     }
 
@@ -72,7 +74,10 @@ fn write(
                 }
                 None => rewriter.pass(&event),
             },
-            _ => rewriter.pass_with(&event, 0, |_side, column, text| edit.value(column_name(&event, column), text)),
+            _ => rewriter.pass_with(&event, 0, |_side, column, text| {
+                let column = event.relation().and_then(|relation| relation.column(column));
+                column.map_or(Mapped::Same, |column| edit.value(&column, text))
+            }),
         };
         match done {
             Ok(()) => {}
@@ -82,10 +87,6 @@ fn write(
         *next += 1;
     }
     Ok(rewriter.finish())
-}
-
-fn column_name<'a>(event: &Event<'a>, column: usize) -> &'a str {
-    event.relation().and_then(|relation| relation.column(column)).map_or("", |column| column.name())
 }
 
 /// A payload, edited; none if it has nothing to edit.
@@ -108,4 +109,18 @@ fn edited(payload: &str, edit: &impl Edit) -> Option<String> {
 pub fn is_row_event(payload: &Object<'_>) -> bool {
     let is_row = |json: &str| json == "null" || json.starts_with('{');
     payload.text("op").is_some() && payload.text("table").is_some() && payload.get("row").is_some_and(is_row)
+}
+
+/// A column's value as the envelope prints it, a JSON string without its quotes.
+pub fn printed<'a>(ty: Option<Type<'_>>, text: &'a str) -> Cow<'a, str> {
+    match ty {
+        None => Cow::Borrowed(text),
+        Some(ty) if matches!(ty.kind(), Kind::Text | Kind::Int | Kind::Number) => Cow::Borrowed(text),
+        Some(ty) => {
+            let mut out = Vec::new();
+            json::write_cell(&mut out, &ty, text.as_bytes());
+            let out = String::from_utf8(out).unwrap_or_default();
+            Cow::Owned(text_of(&out).unwrap_or(out))
+        }
+    }
 }

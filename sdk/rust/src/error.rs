@@ -36,7 +36,12 @@ macro_rules! codes {
 impl Error {
     /// An error of any code.
     pub fn new(code: &str, message: impl Display) -> Self {
-        Self { code: code.to_owned(), message: message.to_string(), context: Vec::new(), retry_after_ms: None }
+        Self {
+            code: code.to_owned(),
+            message: message.to_string(),
+            context: Vec::new(),
+            retry_after_ms: None,
+        }
     }
 
     codes! {

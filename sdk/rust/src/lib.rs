@@ -35,6 +35,9 @@
 // The macros name this crate from outside; its own doc tests and modules must find it by the same name.
 extern crate self as pgcdc_sdk;
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod backend;
 pub mod batch;
 pub mod columns;
@@ -44,9 +47,6 @@ mod error;
 mod host;
 mod kinds;
 pub mod object;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

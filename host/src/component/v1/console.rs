@@ -2,10 +2,10 @@
 
 use wasmtime::component::{Accessor, HasSelf};
 
-use super::body;
+use super::{WireError, body, fine};
 use super::host::batches::Body;
 use super::host::console::{Host, HostWithStore};
-use super::WireError;
+
 use crate::component::state::State;
 
 impl Host for State {}
@@ -18,7 +18,7 @@ impl HostWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<(), WireError>> {
         let (resolved, console) = accessor.with(|mut access| {
             let state = access.get();
-            wasmtime::Result::Ok((body::resolve(state, body)?, state.services.console.clone()))
+            fine((body::resolve(state, body)?, state.services.console.clone()))
         })?;
         let chunks = match resolved {
             Ok(chunks) => chunks,

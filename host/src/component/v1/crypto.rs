@@ -1,6 +1,6 @@
 //! Interface `crypto`: keyed functions over secrets that stay here.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use wasmtime::component::{Accessor, HasSelf};
 

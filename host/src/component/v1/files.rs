@@ -4,7 +4,7 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::host::batches::Body;
 use super::host::files::{Host, HostFile, HostFileWithStore, HostWithStore};
-use super::{WireError, body};
+use super::{WireError, body, fine};
 use crate::component::grants::FileRefused;
 use crate::component::state::State;
 use crate::files::{Error, File};
@@ -57,7 +57,7 @@ impl HostFileWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<u64, WireError>> {
         let (file, chunks) = accessor.with(|mut access| {
             let state = access.get();
-            wasmtime::Result::Ok((state.table.get(&handle)?.0.clone(), body::resolve(state, body)?))
+            fine((state.table.get(&handle)?.0.clone(), body::resolve(state, body)?))
         })?;
         Ok(match chunks {
             Ok(chunks) => file.append(chunks).await.map_err(failed),

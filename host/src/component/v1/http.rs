@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::{Accessor, HasSelf};
 
 use super::host::http::{Host, HostWithStore, Request, Response};
-use super::{WireError, body};
+use super::{WireError, body, fine};
 use crate::component::state::State;
 use crate::egress::endpoint::{Answered, Asked};
 
@@ -22,7 +22,7 @@ impl HostWithStore<State> for HasSelf<State> {
             if endpoint.is_none() {
                 tracing::warn!(connector = &*state.name, endpoint = request.endpoint, "egress denied: no such grant");
             }
-            wasmtime::Result::Ok((endpoint, body::resolve(state, request.body)?))
+            fine((endpoint, body::resolve(state, request.body)?))
         })?;
         let Some(endpoint) = endpoint else {
             return Ok(Err(body::wire("denied", format!("no endpoint `{}` is granted", request.endpoint))));

@@ -10,7 +10,7 @@ use super::host::postgres::{
     Host, HostSubscription, HostSubscriptionWithStore, HostWithStore, Notification, Param, Rows,
 };
 use super::wal::refused;
-use super::{WireError, body};
+use super::{WireError, body, fine};
 use crate::component::state::State;
 use crate::postgres::{Params, Session, listen};
 
@@ -128,7 +128,7 @@ impl HostSubscriptionWithStore<State> for HasSelf<State> {
         handle: Resource<Subscription>,
     ) -> wasmtime::Result<Result<Vec<Notification>, WireError>> {
         let listening =
-            accessor.with(|mut access| wasmtime::Result::Ok(Arc::clone(&access.get().table.get(&handle)?.0)))?;
+            accessor.with(|mut access| fine(Arc::clone(&access.get().table.get(&handle)?.0)))?;
         let heard = listening.lock().await.next().await;
         Ok(match heard {
             Ok(heard) => Ok(heard

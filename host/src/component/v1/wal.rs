@@ -6,7 +6,7 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::batches::Handle;
 use super::host::wal::{Host, HostReplication, HostReplicationWithStore, HostWithStore};
-use super::{WireError, body};
+use super::{WireError, body, fine};
 use crate::batch::Batch;
 use crate::component::state::State;
 use crate::postgres;
@@ -83,7 +83,7 @@ impl HostReplicationWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<Vec<Resource<Handle>>, WireError>> {
         let (session, number, made) = accessor.with(|mut access| {
             let found = access.get().table.get(&replication)?;
-            wasmtime::Result::Ok((Arc::clone(&found.session), found.number, Arc::clone(&found.made)))
+            fine((Arc::clone(&found.session), found.number, Arc::clone(&found.made)))
         })?;
         // Taking finished batches from the session's queue is one step: a guest that stops waiting loses none.
         let finished = match session.next().await {

@@ -100,7 +100,10 @@ fn signed(input: syn::parse::ParseStream<'_>) -> syn::Result<String> {
     match input.parse::<Lit>()? {
         Lit::Int(digits) => Ok(format!("{minus}{}", digits.base10_digits())),
         Lit::Float(digits) => Ok(format!("{minus}{}", digits.base10_digits())),
-        other => Err(syn::Error::new_spanned(other, "expected a text, a number, a truth value, a list of texts or {}")),
+        other => Err(syn::Error::new_spanned(
+            other,
+            "expected a text, a number, a truth value, a list of texts or {}",
+        )),
     }
 }
 
@@ -136,11 +139,11 @@ fn documentation(attributes: &[Attribute]) -> String {
 
 fn doc_line(attribute: &Attribute) -> Option<String> {
     match &attribute.meta {
-        Meta::NameValue(MetaNameValue { path, value: Expr::Lit(ExprLit { lit: Lit::Str(text), .. }), .. })
-            if path.is_ident("doc") =>
-        {
-            Some(text.value())
-        }
+        Meta::NameValue(MetaNameValue {
+            path,
+            value: Expr::Lit(ExprLit { lit: Lit::Str(text), .. }),
+            ..
+        }) if path.is_ident("doc") => Some(text.value()),
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
 //! From JSON to an author's struct, with the place of whatever is wrong.
 
+use super::Json;
 use super::schema::Field;
 use super::value::Value;
-use super::Json;
 use crate::{Error, Result};
 
 /// Where in a config a value is, for error messages.

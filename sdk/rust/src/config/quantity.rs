@@ -46,7 +46,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// `100MB`, `64MiB`, `4096`: kB, MB, GB and TB are powers of 1000, KiB, MiB, GiB and TiB powers of 1024.
 pub fn parse_bytes(text: &str) -> Option<ByteSize> {
     let text = text.trim();
-    let number_end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let number_end =
+        text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_end);
     let unit_bytes: u64 = match unit.trim_start() {
         "" | "B" => 1,

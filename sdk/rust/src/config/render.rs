@@ -97,12 +97,9 @@ pub(crate) const fn schema(out: &mut Out<'_>, of: &Schema, field: Option<&Field>
         Schema::Boolean => out.pair("type", "boolean"),
         Schema::Integer(floor) => {
             out.pair("type", "integer");
-            match (minimum, floor) {
-                (None, Some(floor)) => {
-                    out.key("minimum");
-                    out.raw(floor);
-                }
-                _ => {}
+            if let (None, Some(floor)) = (minimum, floor) {
+                out.key("minimum");
+                out.raw(floor);
             }
         }
         Schema::Number => out.pair("type", "number"),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Json;
 use super::decode::Place;
 use super::quantity::{ByteSize, bytes, duration};
 use super::schema::Schema;
-use super::Json;
 use crate::Result;
 
 /// What can be a config, or a property of one.

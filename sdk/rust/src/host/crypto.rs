@@ -10,7 +10,11 @@ use crate::{Body, Error, Result, backend};
 /// `denied` if there is no such secret for this connector.
 pub fn hmac_sha256(secret: &Secret, items: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
     let digests = backend::crypto::hmac("sha256", secret.name(), items)?;
-    if digests.len() == items.len() { Ok(digests) } else { Err(Error::invalid("the host answered for other items")) }
+    if digests.len() == items.len() {
+        Ok(digests)
+    } else {
+        Err(Error::invalid("the host answered for other items"))
+    }
 }
 
 /// HMAC-SHA256 of a body under a named secret.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::Endpoint;
 use crate::batch::Part;
+use crate::config::Endpoint;
 use crate::{Body, Result, backend};
 
 /// How much of a response is read unless said otherwise.

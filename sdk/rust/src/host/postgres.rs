@@ -1,7 +1,7 @@
 //! Ordinary sessions with a PostgreSQL that the operator granted.
 
-use crate::config::Endpoint;
 use crate::batch::Part;
+use crate::config::Endpoint;
 use crate::{Body, Result, backend};
 
 /// How much a query may bring unless said otherwise.

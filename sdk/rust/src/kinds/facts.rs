@@ -43,7 +43,8 @@ impl Facts {
         if self.members.is_empty() {
             return String::new();
         }
-        let members: Vec<String> = self.members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let members: Vec<String> =
+            self.members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         format!("{{{}}}", members.join(","))
     }
 }

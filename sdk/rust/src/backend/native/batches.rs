@@ -75,7 +75,12 @@ impl Batch {
 
 pub(crate) fn build(rows: &[u8]) -> Result<Batch> {
     View::parse(rows)?;
-    Ok(Batch { rows: Rc::new(rows.to_vec()), lines: Rc::default() })
+    Ok(trusted(rows.to_vec()))
+}
+
+/// Of bytes that a writer of this process has finished.
+pub(crate) fn trusted(rows: Vec<u8>) -> Batch {
+    Batch { rows: Rc::new(rows), lines: Rc::default() }
 }
 
 pub(crate) fn select(from: &Batch, indexes: &[u32]) -> Result<Batch> {

@@ -25,7 +25,7 @@ thread_local! {
 
 /// An open file.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     path: String,
 }
 

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use super::bytes_of;
-use crate::http::{Request, Response};
 use crate::batch::Part;
+use crate::http::{Request, Response};
 use crate::{Error, Result};
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response>>>>;
@@ -23,8 +23,10 @@ pub(crate) fn serve(server: Server) {
 
 pub(crate) async fn send(request: Request<'_>) -> Result<Response> {
     let body = vec![Part::Bytes(bytes_of(&request.body)?)];
-    let Request { endpoint, method, path, query, headers, timeout_ms, response_bytes_max, options, .. } = request;
-    let request = Request { endpoint, method, path, query, headers, body, timeout_ms, response_bytes_max, options };
+    let Request { endpoint, method, path, query, headers, timeout_ms, response_bytes_max, options, .. } =
+        request;
+    let request =
+        Request { endpoint, method, path, query, headers, body, timeout_ms, response_bytes_max, options };
     let server = SERVER.with_borrow(Clone::clone);
     let server = server.ok_or_else(|| Error::unavailable("no test server: see testing::serve_http"))?;
     server(request).await

@@ -17,7 +17,7 @@ thread_local! {
 
 /// A session that listens.
 #[derive(Debug)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     channels: Vec<String>,
 }
 

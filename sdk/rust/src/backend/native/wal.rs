@@ -11,7 +11,7 @@ thread_local! {
 
 /// A replication connection; it remembers what it was opened with.
 #[derive(Debug)]
-pub struct Replication {
+pub(crate) struct Replication {
     options: String,
 }
 

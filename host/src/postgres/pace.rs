@@ -1,15 +1,7 @@
 //! When to let bytes gather in the kernel. Pure: times and counts in, a decision out.
-//!
-//! A walsender dribbles two rows a packet, and reading each packet costs ten times what decoding does.
-//! While a backlog streams by, the socket therefore wakes us only for a bite, or after [`CAP`]; when
-//! changes come one by one, every packet wakes us at once.
 
 use std::time::Duration;
 
-/// What is worth waking up for while a backlog lasts.
-pub(super) const BITE_BYTES: usize = 64 << 10;
-/// The longest that bytes gather.
-pub(super) const CAP: Duration = Duration::from_millis(1);
 /// The rate is taken over at least this long.
 const WINDOW: Duration = Duration::from_millis(4);
 /// A backlog is what brings so much in a window: 4 MiB a second.
@@ -30,18 +22,14 @@ impl Pace {
         Self { bytes: 0, start: now, backlog: false }
     }
 
-    /// So many bytes were read.
-    pub(super) fn read(&mut self, bytes: usize, now: Duration) {
+    /// So many bytes were read; 0 if there were none. Tells whether a backlog streams by.
+    pub(super) fn read(&mut self, bytes: usize, now: Duration) -> bool {
         self.bytes += bytes as u128;
         let elapsed = now.saturating_sub(self.start);
         if elapsed >= WINDOW {
             self.backlog = self.bytes * WINDOW.as_nanos() >= BACKLOG_BYTES * elapsed.as_nanos();
             (self.bytes, self.start) = (0, now);
         }
-    }
-
-    /// Does a backlog stream by?
-    pub(super) fn backlog(&self) -> bool {
         self.backlog
     }
 }
@@ -52,8 +40,7 @@ mod tests {
 
     fn after(step: Duration, bytes: usize, count: u32) -> bool {
         let mut pace = Pace::new(Duration::ZERO);
-        (1..=count).for_each(|n| pace.read(bytes, step * n));
-        pace.backlog()
+        (1..=count).fold(false, |_, n| pace.read(bytes, step * n))
     }
 
     #[test]
@@ -66,9 +53,8 @@ mod tests {
     #[test]
     fn a_backlog_ends() {
         let mut pace = Pace::new(Duration::ZERO);
-        pace.read(1 << 20, Duration::from_millis(5));
-        assert!(pace.backlog());
-        pace.read(100, Duration::from_millis(50));
-        assert!(!pace.backlog());
+        assert!(pace.read(1 << 20, Duration::from_millis(5)));
+        assert!(pace.read(0, Duration::from_millis(6)));
+        assert!(!pace.read(0, Duration::from_millis(50)));
     }
 }
