@@ -59,7 +59,6 @@ impl Socket {
 
     pub(super) fn let_gather(&mut self) {
         let nap = Box::pin(sleep(NAP));
-        if let (Ok(v), Io::Watched(stream)) = (std::env::var("RCVBUF"), &self.io) { let _ = socket2::SockRef::from(stream).set_recv_buffer_size(v.parse().unwrap()); }
         self.gather = Some(Gather { pace: Pace::new(Duration::ZERO), born: Instant::now(), nap, napping: false });
     }
 
@@ -77,9 +76,9 @@ impl Socket {
         let Some(gather) = &mut self.gather else { return Ok(()) };
         let now = Instant::now();
         let backlog = gather.pace.read(bytes, now - gather.born);
-        gather.napping = backlog && bytes == 0;let _ = more;
+        gather.napping = backlog && !more;
         if gather.napping {
-            gather.nap.as_mut().reset(now + std::env::var("NAP").map_or(NAP, |v| Duration::from_micros(v.parse().unwrap())));
+            gather.nap.as_mut().reset(now + NAP);
         }
         match backlog && !self.writer_waits {
             true => self.leave(),
