@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_layout::{View, json, rewrite};
 use tokio::sync::OnceCell;
@@ -89,22 +90,25 @@ impl Batch {
         self.origin.as_ref()
     }
 
-    /// The part behind a key, refused changes included.
-    pub(crate) fn after(&self, reached: &OrderKey) -> Result<Batch, Error> {
+    /// The part that is not covered, refused changes included; none if nothing is left.
+    pub(crate) fn without(&self, had: &LaneMark) -> Result<Option<Batch>, Error> {
         let view = self.view();
-        let mut key = Vec::new();
-        let mut is_behind = |index: &u32| {
-            key.clear();
-            view.order_key(*index, &mut key);
-            key.as_slice() > reached.as_bytes()
+        let mut bytes = Vec::new();
+        let mut is_new = |index: &u32| {
+            bytes.clear();
+            view.order_key(*index, &mut bytes);
+            !OrderKey::new(&bytes).is_ok_and(|key| had.covers(&key))
         };
-        let indexes: Vec<u32> = (0..self.events).filter(&mut is_behind).collect();
-        let part = self.select(&indexes)?;
+        let indexes: Vec<u32> = (0..self.events).filter(&mut is_new).collect();
         let origin = self.origin.as_ref().map(|origin| Origin {
-            refused: origin.refused.iter().filter(|r| r.key.to_order_key() > *reached).cloned().collect(),
+            refused: origin.refused.iter().filter(|r| !had.covers(&r.key.to_order_key())).cloned().collect(),
             ..*origin
         });
-        Ok(Batch { origin, ..part })
+        let nothing_refused = origin.as_ref().is_none_or(|origin| origin.refused.is_empty());
+        if indexes.is_empty() && nothing_refused {
+            return Ok(None);
+        }
+        Ok(Some(Batch { origin, ..self.select(&indexes)? }))
     }
 
     /// How long ago the last event was committed, or detected; seconds.
@@ -141,11 +145,13 @@ impl Batch {
 
     /// The events at these ascending indexes.
     pub(crate) fn select(&self, indexes: &[u32]) -> Result<Batch, Error> {
-        let ascending = indexes.is_sorted_by(|a, b| a < b);
-        if !ascending || indexes.last().is_some_and(|last| *last >= self.events) {
-            return Err(Error::Malformed("indexes have to ascend and to lie in the batch".into()));
-        }
         let bytes = rewrite::select(&self.view(), indexes).map_err(|e| Error::Malformed(e.to_string()))?;
+        Ok(Batch::trusted(bytes))
+    }
+
+    /// The same as a transform's output: each event names its index here as its input.
+    pub(crate) fn pick(&self, indexes: &[u32]) -> Result<Batch, Error> {
+        let bytes = rewrite::pick(&self.view(), indexes).map_err(|e| Error::Malformed(e.to_string()))?;
         Ok(Batch::trusted(bytes))
     }
 

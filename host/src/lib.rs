@@ -28,6 +28,12 @@ pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(now_us())
 }
 
+/// A random number that no two calls of any process share.
+pub(crate) fn random_wide() -> u128 {
+    let [high, low] = [(); 2].map(|()| RandomState::new().hash_one(std::process::id()));
+    u128::from(high) << 64 | u128::from(low)
+}
+
 /// Now, microseconds since 1970.
 pub(crate) fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)

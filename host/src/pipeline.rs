@@ -21,13 +21,26 @@ pub use build::Workshop;
 
 mod build;
 
-/// Statuses by name, for whoever serves them.
+/// What runs, for whoever shows it.
 #[derive(Clone, Default)]
 pub struct Board {
-    /// Sources.
-    pub sources: Vec<(Arc<str>, Arc<SourceStatus>)>,
-    /// Sinks.
-    pub sinks: Vec<(Arc<str>, Arc<LaneStatus>)>,
+    pub(crate) sources: Vec<Shown<SourceStatus>>,
+    pub(crate) sinks: Vec<Shown<LaneStatus>>,
+    pub(crate) acks: Vec<Arc<Acks>>,
+}
+
+/// One connector on the board.
+pub(crate) struct Shown<S> {
+    pub(crate) name: Arc<str>,
+    /// What its `use` says.
+    pub(crate) uses: Arc<str>,
+    pub(crate) status: Arc<S>,
+}
+
+impl<S> Clone for Shown<S> {
+    fn clone(&self) -> Self {
+        Shown { name: Arc::clone(&self.name), uses: Arc::clone(&self.uses), status: Arc::clone(&self.status) }
+    }
 }
 
 /// Everything that runs, ready to.
@@ -55,9 +68,14 @@ impl Pipeline {
         for sink in workshop.sinks() {
             let lane: Lane = workshop.lane(sink, &memory, &dlq, &common).await?;
             let (entrance, queue) = bus::queue(Arc::clone(&lane.name), workshop.batches_max());
-            board.sinks.push((Arc::clone(&lane.name), Arc::clone(&lane.status)));
-            let name = Arc::clone(&lane.name);
-            let opened = lane.open().await.map_err(|e| format!("sinks.{name}: {e}"))?;
+            let shown = Shown {
+                name: Arc::clone(&lane.name),
+                uses: sink.connector.uses.typed().into(),
+                status: Arc::clone(&lane.status),
+            };
+            let opened = lane.open().await.map_err(|e| format!("sinks.{}: {e}", shown.name))?;
+            shown.status.opened();
+            board.sinks.push(shown);
             lanes.push((opened, queue));
             entrances.push(entrance);
         }
@@ -67,11 +85,18 @@ impl Pipeline {
             let link: Arc<SourceLink> = workshop.link(detector, &memory).await?;
             let blueprint: Blueprint = workshop.source(detector, &link, &memory)?;
             let mut marks = source::marks(&link);
-            let before = board.sinks.iter().map(|(name, _)| (Arc::clone(name), marks.remove(&**name).unwrap_or(source::NOTHING)));
+            let before = board.sinks.iter().map(|sink| {
+                (Arc::clone(&sink.name), marks.remove(&*sink.name).unwrap_or(source::NOTHING))
+            });
             let acks = Acks::new(before.collect());
             let (living, alive) = watch::channel(None);
             let fanout = Fanout::new(Arc::clone(&acks), entrances.clone(), workshop.mode(detector), workshop.metrics());
-            board.sources.push((Arc::clone(&link.name), Arc::clone(&link.status)));
+            board.acks.push(Arc::clone(&acks));
+            board.sources.push(Shown {
+                name: Arc::clone(&link.name),
+                uses: detector.uses.typed().into(),
+                status: Arc::clone(&link.status),
+            });
             checkpointers.push(Checkpointer {
                 link: Arc::clone(&link),
                 acks: Arc::clone(&acks),

@@ -105,6 +105,11 @@ impl Acks {
         self.lock().next
     }
 
+    /// What a lane had done before the process started.
+    pub(crate) fn before(&self, lane: usize) -> LaneMark {
+        self.lock().lanes.get(lane).map_or(LaneMark::at(OrderKey::EMPTY), |lane| lane.before.clone())
+    }
+
     fn settle(&self, lane: u32, sequence: u64) {
         let mut state = self.lock();
         let Some(held) = state.lanes.get_mut(lane as usize) else { return };

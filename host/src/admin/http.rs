@@ -45,11 +45,12 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    for (name, source) in &admin.board.sources {
-        admin.metrics.slot_lag(name, source.lag_bytes());
+    for source in &admin.board.sources {
+        admin.metrics.slot_lag(&source.name, source.status.lag_bytes());
     }
-    for (name, sink) in &admin.board.sinks {
-        admin.metrics.sink_up(name, sink.is_up());
+    for (index, sink) in admin.board.sinks.iter().enumerate() {
+        admin.metrics.sink_up(&sink.name, sink.status.is_up());
+        admin.metrics.queue_depth(&sink.name, admin.in_flight(index));
     }
     ([("content-type", "text/plain; version=0.0.4")], admin.metrics.text())
 }
@@ -69,13 +70,13 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
             "next_step": trouble.as_ref().map(|trouble| &trouble.next_step),
         })
     };
-    let sources = admin.board.sources.iter().map(|(name, one)| (name.to_string(), one.is_up(), one.trouble()));
-    let sinks = admin.board.sinks.iter().map(|(name, one)| (name.to_string(), one.is_up(), one.trouble()));
+    let sources = admin.board.sources.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));
+    let sinks = admin.board.sinks.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));
     let mut all_up = true;
     let mut components = serde_json::Map::new();
     for (name, up, trouble) in sources.chain(sinks) {
         all_up &= up;
-        components.insert(name, component(up, trouble));
+        components.insert(name.to_string(), component(up, trouble));
     }
     let code = if all_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if all_up { "up" } else { "down" };
@@ -87,6 +88,11 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
 }
 
 impl Admin {
+    /// Batches that a sink has not answered for.
+    fn in_flight(&self, sink: usize) -> u64 {
+        self.board.acks.iter().map(|acks| acks.open(sink)).sum()
+    }
+
     /// The document of `pgcdc status`.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -95,11 +101,14 @@ impl Admin {
             (false, true) => Doing::Retrying,
             (false, false) => Doing::Starting,
         };
-        let sources = self.board.sources.iter().map(|(name, one)| {
+        let sources = self.board.sources.iter().map(|shown| {
+            let (name, one) = (&shown.name, &shown.status);
+            let uses = shown.uses.to_string();
             let trouble = one.trouble();
             let shown = trouble.as_ref().filter(|_| !one.is_up());
             SourceStatus {
                 name: name.to_string(),
+                uses,
                 state: doing(one.is_up(), trouble.is_some()),
                 position: Some(one.position().to_string()).filter(|_| one.position().is_some()),
                 lag_bytes: Some(one.lag_bytes()),
@@ -109,11 +118,15 @@ impl Admin {
                 ..SourceStatus::default()
             }
         });
-        let sinks = self.board.sinks.iter().map(|(name, one)| {
+        let sinks = self.board.sinks.iter().enumerate().map(|(index, shown)| {
+            let (name, one) = (&shown.name, &shown.status);
+            let (uses, in_flight) = (shown.uses.to_string(), self.in_flight(index));
             let trouble = one.trouble();
             let shown = trouble.as_ref().filter(|_| !one.is_up());
             SinkStatus {
                 name: name.to_string(),
+                uses,
+                in_flight,
                 state: doing(one.is_up(), trouble.is_some()),
                 position: Some(one.position()).filter(|position| !position.is_empty()),
                 lag_seconds: Some(one.lag_s()),
@@ -125,8 +138,8 @@ impl Admin {
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
             uptime_seconds: self.started.elapsed().as_secs(),
-            ready: self.board.sources.iter().all(|(_, one)| one.is_up())
-                && self.board.sinks.iter().all(|(_, one)| one.is_up()),
+            // Every sink was opened before anything is served: one that fails since then is not for a restart to mend.
+            ready: self.board.sources.iter().all(|source| source.status.is_up()),
             sources: sources.collect(),
             sinks: sinks.collect(),
         }

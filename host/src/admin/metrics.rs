@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
@@ -17,6 +17,7 @@ const DROP_LOG_EVERY: Duration = Duration::from_secs(10);
 pub struct Metrics {
     registry: Registry,
     received: IntCounter,
+    subscribers: IntGauge,
     delivered: IntCounterVec,
     dropped: IntCounterVec,
     backpressure: IntCounterVec,
@@ -68,6 +69,7 @@ impl Metrics {
         version.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Some(Metrics {
             received: counter("pgcdc_events_received_total", "Events taken from sources")?,
+            subscribers: put(&registry, IntGauge::new("pgcdc_bus_subscribers", "Lanes behind the bus"))?,
             delivered: counters("pgcdc_events_delivered_total", "Events durable at a sink", &["adapter"])?,
             dropped: counters("pgcdc_events_dropped_total", "Events dropped by a full lane", &["adapter"])?,
             backpressure: counters("pgcdc_bus_backpressure_total", "Times that a full lane held a source", &["adapter"])?,
@@ -117,6 +119,10 @@ impl Metrics {
             text.clear();
         }
         String::from_utf8(text).unwrap_or_default()
+    }
+
+    pub(crate) fn lanes(&self, lanes: u64) {
+        self.subscribers.set(i64::try_from(lanes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn received(&self, events: u64) {

@@ -10,6 +10,7 @@ pub(crate) use lane::{Delivery, Queue, queue};
 
 use std::sync::Arc;
 
+use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::order_key::OrderKey;
 
 use crate::ack::Acks;
@@ -28,9 +29,15 @@ pub(crate) enum Mode {
 /// One source's way to all lanes.
 pub(crate) struct Fanout {
     acks: Arc<Acks>,
-    lanes: Vec<lane::Sender>,
+    lanes: Vec<Entrance>,
     mode: Mode,
     metrics: Arc<Metrics>,
+}
+
+struct Entrance {
+    lane: lane::Sender,
+    /// What the lane had done before the process started; none once the source is past it.
+    before: Option<LaneMark>,
 }
 
 /// The lanes are gone: the process is ending.
@@ -40,23 +47,51 @@ pub(crate) struct Closed;
 
 impl Fanout {
     pub(crate) fn new(acks: Arc<Acks>, lanes: Vec<lane::Sender>, mode: Mode, metrics: Arc<Metrics>) -> Fanout {
+        let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
+        let entrance = |(index, lane)| Entrance { lane, before: before(index) };
+        let lanes: Vec<Entrance> = lanes.into_iter().enumerate().map(entrance).collect();
+        metrics.lanes(lanes.len() as u64);
         Fanout { acks, lanes, mode, metrics }
     }
 
     /// Hands a batch to every lane; waits, if it has to, for the slowest.
-    pub(crate) async fn send(&self, batch: Arc<Batch>, first: OrderKey, last: OrderKey) -> Result<(), Closed> {
+    pub(crate) async fn send(&mut self, batch: Arc<Batch>, first: OrderKey, last: OrderKey) -> Result<(), Closed> {
         let bytes = batch.len_bytes() as u64;
         let receipts = self.acks.deliver(first, last, bytes).map_err(|error| {
             tracing::error!(%error, "batch refused by its own bookkeeping");
             Closed
         })?;
         self.metrics.received(u64::from(batch.events()));
-        for (lane, receipt) in self.lanes.iter().zip(receipts) {
+        for (entrance, receipt) in self.lanes.iter_mut().zip(receipts) {
+            let Some(owed) = entrance.owed(&batch, first, last) else {
+                receipt.settle();
+                continue;
+            };
             match self.mode {
-                Mode::Reliable => lane.send(Arc::clone(&batch), receipt, &self.metrics).await?,
-                Mode::Fast => lane.offer(Arc::clone(&batch), receipt, &self.metrics)?,
+                Mode::Reliable => entrance.lane.send(owed, receipt, &self.metrics).await?,
+                Mode::Fast => entrance.lane.offer(owed, receipt, &self.metrics)?,
             }
         }
         Ok(())
+    }
+}
+
+impl Entrance {
+    /// The part of a batch that this lane has not had before.
+    fn owed(&mut self, batch: &Arc<Batch>, first: OrderKey, last: OrderKey) -> Option<Arc<Batch>> {
+        let Some(before) = &self.before else { return Some(Arc::clone(batch)) };
+        if first.is_empty() {
+            return Some(Arc::clone(batch));
+        }
+        let done_to = before.done.last().map_or(before.mark, |range| range.last.max(before.mark));
+        if first > done_to {
+            self.before = None;
+            return Some(Arc::clone(batch));
+        }
+        if last <= before.mark {
+            return None;
+        }
+        // If the batch cannot be cut, all of it is delivered: twice is allowed, never is not.
+        batch.without(before).map_or_else(|_| Some(Arc::clone(batch)), |part| part.map(Arc::new))
     }
 }

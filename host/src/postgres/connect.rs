@@ -105,7 +105,7 @@ async fn greet(
     host: &Host,
     tls: Option<&TlsClient>,
 ) -> Result<Established, Error> {
-    let mut transport = transport::dial(host, &params.tcp).await?;
+    let mut transport = transport::dial(host, &params.tcp, kind).await?;
     if let Some(tls) = tls {
         transport = tls.start(transport, host).await?;
         if params.tls.mode != TlsMode::Prefer && !matches!(transport, Transport::Tls(_)) {

@@ -1,11 +1,15 @@
 //! A TCP socket that reads in bites while much streams in.
 //!
 //! A walsender dribbles two rows a packet, and waking up for each packet costs ten times what decoding
-//! does. So while a backlog lasts the socket is not watched by the reactor at all: it is read without
-//! waiting, and then left alone for [`NAP`]. Nobody is woken by what arrives meanwhile, and since the
-//! kernel acknowledges in step with our reads, the server's kernel joins small packets into large ones.
-//! (`SO_RCVLOWAT` wakes as seldom, but acknowledges every packet at once, and the server's side pays.)
-//! As soon as the stream thins out, the socket is watched again and every packet wakes its reader.
+//! does. So while a backlog lasts the socket is not watched by the reactor at all: it is read until it
+//! is empty, and then left alone for [`NAP`]; nobody is woken by what arrives meanwhile. As soon as the
+//! stream thins out, the socket is watched again and every packet wakes its reader.
+//!
+//! On one machine, receiving a packet is work of the sender's thread, and the walsender's is the
+//! bottleneck. There a small receive buffer ([`LOOPBACK_BUFFER_BYTES`], set before connecting, so that
+//! the sender never saw a larger window) closes the window during a nap: the server's kernel joins what
+//! it may not send yet into few large packets. `SO_RCVLOWAT` wakes us as seldom, but Linux then
+//! acknowledges each packet at once, and nothing is ever joined.
 //!
 //! Invariants: no byte waits longer than a nap; a waiting writer keeps the socket watched, since a
 //! socket that is not watched wakes nobody.
@@ -22,6 +26,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pace::Pace;
 
+/// See the file's head. The kernel doubles it for its bookkeeping.
+pub(super) const LOOPBACK_BUFFER_BYTES: u32 = 16 << 10;
 /// How long bytes gather; the runtime's timers may add as much again.
 const NAP: Duration = Duration::from_millis(1);
 
@@ -59,7 +65,8 @@ impl Socket {
 
     pub(super) fn let_gather(&mut self) {
         let nap = Box::pin(sleep(NAP));
-        self.gather = Some(Gather { pace: Pace::new(Duration::ZERO), born: Instant::now(), nap, napping: false });
+        self.gather =
+            Some(Gather { pace: Pace::new(Duration::ZERO), born: Instant::now(), nap, napping: false });
     }
 
     pub(super) fn is_loopback(&self) -> bool {
@@ -71,12 +78,12 @@ impl Socket {
         peer.is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
     }
 
-    /// Bytes came, or none; what follows from it for the next read.
-    fn came(&mut self, bytes: usize, more: bool) -> io::Result<()> {
+    /// So many bytes came; what follows from it for the next read.
+    fn came(&mut self, bytes: usize) -> io::Result<()> {
         let Some(gather) = &mut self.gather else { return Ok(()) };
         let now = Instant::now();
         let backlog = gather.pace.read(bytes, now - gather.born);
-        gather.napping = backlog && !more;
+        gather.napping = backlog && bytes == 0;
         if gather.napping {
             gather.nap.as_mut().reset(now + NAP);
         }
@@ -116,7 +123,11 @@ fn lost<T>() -> Poll<io::Result<T>> {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
             ready!(this.poll_nap(cx));
@@ -125,16 +136,16 @@ impl AsyncRead for Socket {
                 Io::Lost => return lost(),
                 Io::Watched(stream) => {
                     ready!(Pin::new(stream).poll_read(cx, buffer))?;
-                    this.came(buffer.filled().len() - before, buffer.remaining() == 0)?;
+                    this.came(buffer.filled().len() - before)?;
                     return Poll::Ready(Ok(()));
                 }
                 Io::Bare(stream) => match stream.read(buffer.initialize_unfilled()) {
                     Ok(count) => {
                         buffer.advance(count);
-                        this.came(count, buffer.remaining() == 0)?;
+                        this.came(count)?;
                         return Poll::Ready(Ok(()));
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => this.came(0, false)?,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => this.came(0)?,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Poll::Ready(Err(error)),
                 },

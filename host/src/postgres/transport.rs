@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::connect::Kind;
 use super::error::Error;
 use super::params::{Host, Tcp};
-use super::socket::Socket;
+use super::socket::{LOOPBACK_BUFFER_BYTES, Socket};
 
 /// The reading half of a [`Transport`].
 pub type ReadHalf = tokio::io::ReadHalf<Transport>;
@@ -61,7 +62,7 @@ impl Transport {
 }
 
 /// Opens a bare connection to `host`.
-pub(super) async fn dial(host: &Host, tcp: &Tcp) -> Result<Transport, Error> {
+pub(super) async fn dial(host: &Host, tcp: &Tcp, kind: Kind) -> Result<Transport, Error> {
     let io = |doing, source| Error::Io { place: host.to_string(), doing, source };
     match host {
         Host::Unix { .. } => match UnixStream::connect(host.to_string()).await {
@@ -69,14 +70,14 @@ pub(super) async fn dial(host: &Host, tcp: &Tcp) -> Result<Transport, Error> {
             Err(source) => Err(io("connecting", source)),
         },
         Host::Tcp { name, address: Some(address), port } => {
-            let stream = dial_one(name, SocketAddr::new(*address, *port), tcp).await;
+            let stream = dial_one(name, SocketAddr::new(*address, *port), tcp, kind).await;
             stream.map_err(|source| io("connecting", source))
         }
         Host::Tcp { name, address: None, port } => {
             let found = tokio::net::lookup_host((name.as_str(), *port)).await;
             let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             for address in found.map_err(|source| io("looking up the host's address", source))? {
-                match dial_one(name, address, tcp).await {
+                match dial_one(name, address, tcp, kind).await {
                     Ok(stream) => return Ok(stream),
                     Err(error) => last = error,
                 }
@@ -86,7 +87,7 @@ pub(super) async fn dial(host: &Host, tcp: &Tcp) -> Result<Transport, Error> {
     }
 }
 
-async fn dial_one(name: &str, address: SocketAddr, tcp: &Tcp) -> io::Result<Transport> {
+async fn dial_one(name: &str, address: SocketAddr, tcp: &Tcp, kind: Kind) -> io::Result<Transport> {
     if !may_dial(name, address.ip()) {
         let message = format!(
             "{name} resolves to {}, which is only dialled when it is typed as that address",
@@ -94,7 +95,11 @@ async fn dial_one(name: &str, address: SocketAddr, tcp: &Tcp) -> io::Result<Tran
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
-    let stream = TcpStream::connect(address).await?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if kind == Kind::Replication && address.ip().to_canonical().is_loopback() {
+        socket.set_recv_buffer_size(LOOPBACK_BUFFER_BYTES)?;
+    }
+    let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
     if tcp.keepalive {

@@ -96,6 +96,8 @@ impl Runner {
             Err(failure) => return End::Failed(failure),
         };
         self.living.send_replace(Some(Arc::clone(&instance)));
+        self.link.status.up();
+        self.metrics.source_up(&self.link.name, true);
         let mut expected: Option<(u64, u64)> = None;
         loop {
             let batches = match instance.next().await {
@@ -130,7 +132,7 @@ impl Runner {
 
     /// One batch to the bus, without what the bus has had already. The error is the guest's fault.
     async fn hand_on(
-        &self,
+        &mut self,
         batch: Arc<Batch>,
         expected: &mut Option<(u64, u64)>,
         reached: &mut OrderKey,
@@ -150,7 +152,7 @@ impl Runner {
         } else if first > *reached {
             Some(batch)
         } else {
-            Some(Arc::new(batch.after(reached).map_err(|e| e.to_string())?))
+            batch.without(&LaneMark::at(*reached)).map_err(|e| e.to_string())?.map(Arc::new)
         };
         *reached = last.max(*reached);
         if let Some(fresh) = fresh {

@@ -304,9 +304,11 @@ fn position(body: &[u8]) -> Option<Lsn> {
 /// Anything but a change or a keepalive.
 fn other(frame: &Frame<'_>, place: &str) -> Result<(), Error> {
     match frame.tag {
-        b'E' => {
-            Err(Error::Server { place: place.into(), doing: "reading changes", server: Box::new(server_error(frame)) })
-        }
+        b'E' => Err(Error::Server {
+            place: place.into(),
+            doing: "reading changes",
+            server: Box::new(server_error(frame)),
+        }),
         b'N' => notice(&server_error(frame), place),
         b'S' | b'A' => Ok(()),
         b'c' | b'C' | b'Z' => {

@@ -9,6 +9,7 @@ pub mod event;
 pub mod exact;
 pub mod fold;
 pub mod free_port;
+pub mod guests;
 pub mod http;
 pub mod journal;
 pub mod manifest;

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub enum Fault {
     Reject(u16),
     /// Not taken, answered with this status and `Retry-After` seconds.
     RejectFor(u16, u32),
+    /// Not taken, answered with 302 and this `Location`.
+    Redirect(String),
     /// Taken, and the answer waits until `release`.
     Hold,
     /// Taken, and the connection is cut instead of an answer.
@@ -78,6 +81,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     held: watch::Sender<u64>,
+    connections: AtomicUsize,
 }
 
 /// A server on the loopback interface, gone with its owner.
@@ -106,6 +110,7 @@ impl Receiver {
             state: Mutex::default(),
             changed: Condvar::new(),
             held: watch::Sender::new(0),
+            connections: AtomicUsize::new(0),
         });
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&shared);
@@ -133,6 +138,12 @@ impl Receiver {
     /// Requests that the script has nothing for are judged by this.
     pub fn rule(&self, rule: impl Fn(&Delivery) -> Option<Fault> + Send + 'static) {
         self.lock().rule = Some(Box::new(rule));
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Answers everything that is held.
@@ -202,10 +213,12 @@ fn serve(listener: std::net::TcpListener, shared: &Arc<Shared>, stopped: oneshot
                 let shared = Arc::clone(shared);
                 tokio::spawn(async move {
                     let service = service_fn(|request| answer(request, Arc::clone(&shared)));
+                    shared.connections.fetch_add(1, Ordering::Relaxed);
                     // An error is a sender that went away, or a cut that the script asked for.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
+                    shared.connections.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         };
@@ -236,7 +249,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     let status = match fault {
         None => 200,
         Some(Fault::Reject(status)) => status,
-        Some(Fault::RejectFor(status, seconds)) => return Ok(response(status, Some(seconds))),
+        Some(Fault::RejectFor(status, seconds)) => {
+            return Ok(response(status, Some(("Retry-After", &seconds.to_string()))));
+        }
+        Some(Fault::Redirect(to)) => return Ok(response(302, Some(("Location", &to)))),
         Some(Fault::FailAfterWrite) => return Err(Cut),
         Some(Fault::Slow(time)) => {
             tokio::time::sleep(time).await;
@@ -256,17 +272,17 @@ fn record(shared: &Shared, mut delivery: Delivery) -> Option<Fault> {
         Some(fault) => Some(fault),
         None => state.rule.as_ref().and_then(|rule| rule(&delivery)),
     };
-    delivery.taken = !matches!(fault, Some(Fault::Reject(_) | Fault::RejectFor(..)));
+    delivery.taken = !matches!(fault, Some(Fault::Reject(_) | Fault::RejectFor(..) | Fault::Redirect(_)));
     state.deliveries.push(delivery);
     drop(state);
     shared.changed.notify_all();
     fault
 }
 
-fn response(status: u16, retry_after_seconds: Option<u32>) -> Response<Full<Bytes>> {
+fn response(status: u16, header: Option<(&str, &str)>) -> Response<Full<Bytes>> {
     let mut builder = Response::builder().status(status);
-    if let Some(seconds) = retry_after_seconds {
-        builder = builder.header("Retry-After", seconds);
+    if let Some((name, value)) = header {
+        builder = builder.header(name, value);
     }
     builder.body(Full::default()).unwrap_or_else(|error| panic!("the script has status {status}: {error}"))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pgcdc_layout::{View, stamp};
 use wasmtime::component::Resource;
 
 use super::host::batches::{Body, Host, HostBatch};
@@ -51,8 +52,11 @@ impl HostBatch for State {
 }
 
 impl Host for State {
-    fn build(&mut self, rows: Vec<u8>) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
+    fn build(&mut self, mut rows: Vec<u8>) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
         self.charge(rows.len())?;
+        if self.source.is_some() && View::parse(&rows).is_ok() {
+            stamp::draw_ids(&mut rows, || pgcdc_core::id::draw(crate::now_us() / 1_000, crate::random_wide()));
+        }
         match Batch::from_guest(rows) {
             Ok(batch) => Ok(Ok(self.table.push(Handle(Arc::new(batch)))?)),
             Err(error) => Ok(Err(body::wire("invalid", error))),
@@ -66,7 +70,7 @@ impl Host for State {
     ) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
         let from = self.batch(&from)?;
         self.charge(from.len_bytes())?;
-        match from.select(&indexes) {
+        match from.pick(&indexes) {
             Ok(batch) => Ok(Ok(self.table.push(Handle(Arc::new(batch)))?)),
             Err(error) => Ok(Err(body::wire("invalid", error))),
         }

@@ -8,7 +8,7 @@ mod plan;
 mod select;
 
 pub use plan::{ColumnPlan, RelationPlan};
-pub use select::{select, slice};
+pub use select::{pick, select, slice};
 
 use std::borrow::Cow;
 

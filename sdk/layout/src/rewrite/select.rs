@@ -11,13 +11,27 @@ use crate::writer::{BatchWriter, EventDef, TupleRef, WriteError};
 /// `Unknown` for an index, `Invalid` if they do not ascend; `Full` or `TooLarge` only if the events shared
 /// bytes, and are too large without.
 pub fn select(from: &View<'_>, indexes: &[u32]) -> Result<Vec<u8>, WriteError> {
+    check(from, indexes)?;
+    copy(from, indexes.iter().copied(), false)
+}
+
+/// The same as a transform's output: each event names its index in `from` as its input.
+///
+/// # Errors
+/// As [`select`].
+pub fn pick(from: &View<'_>, indexes: &[u32]) -> Result<Vec<u8>, WriteError> {
+    check(from, indexes)?;
+    copy(from, indexes.iter().copied(), true)
+}
+
+fn check(from: &View<'_>, indexes: &[u32]) -> Result<(), WriteError> {
     if !indexes.is_sorted_by(|a, b| a < b) {
         return Err(WriteError::Invalid { what: "indexes that do not ascend" });
     }
-    if let Some(index) = indexes.last().copied().filter(|last| *last as usize >= from.event_count()) {
-        return Err(WriteError::Unknown { what: "event", index });
+    match indexes.last().copied().filter(|last| *last as usize >= from.event_count()) {
+        Some(index) => Err(WriteError::Unknown { what: "event", index }),
+        None => Ok(()),
     }
-    copy(from, indexes.iter().copied())
 }
 
 /// The events `start .. start + n`, clipped to the batch.
@@ -30,17 +44,17 @@ pub fn slice(from: &View<'_>, start: u32, n: u32) -> Result<Vec<u8>, WriteError>
     if start == 0 && end == count {
         return Ok(from.bytes().to_vec());
     }
-    copy(from, start.min(end)..end)
+    copy(from, start.min(end)..end, false)
 }
 
-fn copy(from: &View<'_>, indexes: impl Iterator<Item = u32> + Clone) -> Result<Vec<u8>, WriteError> {
+fn copy(from: &View<'_>, indexes: impl Iterator<Item = u32> + Clone, as_output: bool) -> Result<Vec<u8>, WriteError> {
     let mut out = carry::start(from)?;
     let mut relations = vec![None; from.relation_count()];
     for event in indexes.clone().filter_map(|index| from.event(index)) {
         let relation = relation(&mut out, &event, &mut relations)?;
         let after = row(&mut out, event.raw_after())?;
         let before = row(&mut out, event.raw_before())?;
-        let input = None;
+        let input = as_output.then(|| event.index());
         out.add_event(&EventDef { relation, after, before, input, ..carry::event_def(&event) })?;
     }
     cut_transactions(&mut out, from, indexes)?;
