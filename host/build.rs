@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo:rerun-if-env-changed=PGCDC_CONNECTORS");
     let here = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let packed = std::env::var("PGCDC_CONNECTORS").map_or_else(|_| here.join("../target/connectors"), PathBuf::from);
+    let packed =
+        std::env::var("PGCDC_CONNECTORS").map_or_else(|_| here.join("../target/connectors"), PathBuf::from);
     let sources = here.join("../connectors");
     println!("cargo:rerun-if-changed={}", packed.display());
     println!("cargo:rerun-if-changed={}", sources.display());
@@ -36,7 +37,9 @@ fn main() {
 
 fn stems(folder: &Path, extension: &str) -> Vec<String> {
     let mut stems: Vec<String> = entries(folder)
-        .filter(|path| path.extension().is_some_and(|e| e == extension) && path.with_extension("json").exists())
+        .filter(|path| {
+            path.extension().is_some_and(|e| e == extension) && path.with_extension("json").exists()
+        })
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
         .collect();
     stems.sort();

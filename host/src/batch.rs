@@ -157,7 +157,8 @@ impl Batch {
 
     fn lines(&self) -> Result<&Lines, Error> {
         let encoded = self.lines.get_or_init(|| {
-            let lines = json::lines(&self.view(), JSON_BYTES_MAX).map_err(|e| Error::TooLong(e.to_string()))?;
+            let lines =
+                json::lines(&self.view(), JSON_BYTES_MAX).map_err(|e| Error::TooLong(e.to_string()))?;
             Ok(Lines { bytes: lines.bytes.into(), ends: lines.ends })
         });
         encoded.as_ref().map_err(Clone::clone)

@@ -85,12 +85,18 @@ impl Pipeline {
             let link: Arc<SourceLink> = workshop.link(detector, &memory).await?;
             let blueprint: Blueprint = workshop.source(detector, &link, &memory)?;
             let mut marks = source::marks(&link);
-            let before = board.sinks.iter().map(|sink| {
-                (Arc::clone(&sink.name), marks.remove(&*sink.name).unwrap_or(source::NOTHING))
-            });
+            let before = board
+                .sinks
+                .iter()
+                .map(|sink| (Arc::clone(&sink.name), marks.remove(&*sink.name).unwrap_or(source::NOTHING)));
             let acks = Acks::new(before.collect());
             let (living, alive) = watch::channel(None);
-            let fanout = Fanout::new(Arc::clone(&acks), entrances.clone(), workshop.mode(detector), workshop.metrics());
+            let fanout = Fanout::new(
+                Arc::clone(&acks),
+                entrances.clone(),
+                workshop.mode(detector),
+                workshop.metrics(),
+            );
             board.acks.push(Arc::clone(&acks));
             board.sources.push(Shown {
                 name: Arc::clone(&link.name),
@@ -132,7 +138,10 @@ impl Pipeline {
             while lanes.join_next().await.is_some() {}
         };
         if tokio::time::timeout(drain_max, drain).await.is_err() {
-            tracing::warn!(after_ms = drain_max.as_millis() as u64, "not everything was delivered before the stop; it comes again");
+            tracing::warn!(
+                after_ms = drain_max.as_millis() as u64,
+                "not everything was delivered before the stop; it comes again"
+            );
             lanes.abort_all();
         }
         self.drained.send_replace(true);

@@ -108,7 +108,10 @@ fn loopback_name() -> Option<String> {
 #[test]
 fn a_name_that_turns_out_to_be_this_machine_is_not_dialled() {
     let Some(name) = loopback_name() else {
-        return peers::skipped("a_name_that_turns_out_to_be_this_machine", "no name resolves to loopback here");
+        return peers::skipped(
+            "a_name_that_turns_out_to_be_this_machine",
+            "no name resolves to loopback here",
+        );
     };
     let receiver = Receiver::start();
     let config = format!("url: \"http://{name}:{}/in\"", receiver.address().port());
@@ -159,7 +162,9 @@ fn a_redirect_is_an_answer_and_is_not_followed() {
 fn a_redirect_to_another_path_of_the_same_host_is_not_followed_either() {
     let granted = Receiver::start();
     granted.script([Fault::Redirect("/elsewhere".to_owned())]);
-    let Some(scene) = Scene::start("redirect_path", &format!("url: \"{}\"", granted.url()), "") else { return };
+    let Some(scene) = Scene::start("redirect_path", &format!("url: \"{}\"", granted.url()), "") else {
+        return;
+    };
     scene.insert(1);
     scene.refusal(&["\"adapter\":\"guest\"", "status 302"]);
     scene.pgcdc.stop_clean();

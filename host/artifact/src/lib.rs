@@ -30,7 +30,9 @@ pub enum Refused {
         found: String,
     },
     /// Native code made elsewhere.
-    #[error("a precompiled file (.cwasm) is native code and is never loaded; give the .wasm component it was made from")]
+    #[error(
+        "a precompiled file (.cwasm) is native code and is never loaded; give the .wasm component it was made from"
+    )]
     Precompiled,
     /// A core module.
     #[error("a core WebAssembly module, expected a component; build with `--target wasm32-wasip2`")]

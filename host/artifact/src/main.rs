@@ -59,7 +59,8 @@ fn pack(guest: &Path, out: &Path, target: &str) -> Result<(), String> {
 
 /// What the description claims, against what the component is.
 fn agree(json: &[u8], shape: &Shape) -> Result<(), String> {
-    let description: serde_json::Value = serde_json::from_slice(json).map_err(|e| format!("description: {e}"))?;
+    let description: serde_json::Value =
+        serde_json::from_slice(json).map_err(|e| format!("description: {e}"))?;
     let strings = |value: &serde_json::Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_string)).collect()
     };
@@ -72,11 +73,17 @@ fn agree(json: &[u8], shape: &Shape) -> Result<(), String> {
         return Err(format!("is made for `{name}`, this is {}", pgcdc_artifact::API));
     }
     const ALWAYS: [&str; 6] = ["types", "batches", "log", "metrics", "crypto", "kv"];
-    let requested: Vec<&str> =
-        description["capabilities"].as_array().into_iter().flatten().filter_map(|c| c["interface"].as_str()).collect();
+    let requested: Vec<&str> = description["capabilities"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c["interface"].as_str())
+        .collect();
     let mut imported = shape.capabilities().into_iter().filter(|interface| !ALWAYS.contains(interface));
     match imported.find(|interface| !requested.contains(interface)) {
-        Some(interface) => Err(format!("imports `{interface}` and does not say why: add it to `capabilities`")),
+        Some(interface) => {
+            Err(format!("imports `{interface}` and does not say why: add it to `capabilities`"))
+        }
         None => Ok(()),
     }
 }

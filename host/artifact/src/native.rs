@@ -43,7 +43,11 @@ fn compiling_engine(target: &str) -> wasmtime::Result<Engine> {
 
 /// The triple this program was built for.
 pub fn host_target() -> String {
-    format!("{}-{}", std::env::consts::ARCH, if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-gnu" })
+    format!(
+        "{}-{}",
+        std::env::consts::ARCH,
+        if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-gnu" }
+    )
 }
 
 /// Compiles a component. The answer is native code for [`running_engine`].

@@ -240,10 +240,10 @@ mod tests {
         fast(2);
         let standing = acks.standing();
         assert_eq!(standing.frontier, 0);
-        assert_eq!(standing.lanes["fast"], LaneMark {
-            mark: key(9),
-            done: vec![DoneRange { first: key(21), last: key(29) }],
-        });
+        assert_eq!(
+            standing.lanes["fast"],
+            LaneMark { mark: key(9), done: vec![DoneRange { first: key(21), last: key(29) }] }
+        );
         assert!(standing.lanes["slow"].mark.is_empty());
     }
 

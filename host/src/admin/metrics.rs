@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Series that one process's connectors may make with names of their own.
@@ -45,7 +45,10 @@ pub struct Metrics {
 }
 
 /// Registers a collector; a name that is there twice is a fault of this file, seen by its test.
-fn put<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> Option<C> {
+fn put<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> Option<C> {
     let collector = made.ok()?;
     registry.register(Box::new(collector.clone())).ok()?;
     Some(collector)
@@ -57,10 +60,12 @@ impl Metrics {
     pub fn new() -> Option<Metrics> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str| put(&registry, IntCounter::new(name, help));
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| put(&registry, IntCounterVec::new(Opts::new(name, help), labels));
-        let gauges =
-            |name: &str, help: &str, labels: &[&str]| put(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            put(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            put(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
         let own = ["connector", "name"];
         let version = put(
             &registry,
@@ -72,8 +77,16 @@ impl Metrics {
             subscribers: put(&registry, IntGauge::new("pgcdc_bus_subscribers", "Lanes behind the bus"))?,
             delivered: counters("pgcdc_events_delivered_total", "Events durable at a sink", &["adapter"])?,
             dropped: counters("pgcdc_events_dropped_total", "Events dropped by a full lane", &["adapter"])?,
-            backpressure: counters("pgcdc_bus_backpressure_total", "Times that a full lane held a source", &["adapter"])?,
-            lost: counters("pgcdc_events_lost_total", "Events refused with no dead-letter queue", &["adapter"])?,
+            backpressure: counters(
+                "pgcdc_bus_backpressure_total",
+                "Times that a full lane held a source",
+                &["adapter"],
+            )?,
+            lost: counters(
+                "pgcdc_events_lost_total",
+                "Events refused with no dead-letter queue",
+                &["adapter"],
+            )?,
             dead_letters: counters("pgcdc_dlq_records_total", "Events dead-lettered", &["adapter"])?,
             dlq_errors: counter("pgcdc_dlq_errors_total", "Failures of the dead-letter queue")?,
             retries: counters("pgcdc_middleware_retries_total", "Deliveries tried again", &["adapter"])?,
@@ -84,25 +97,60 @@ impl Metrics {
                     &["adapter"],
                 ),
             )?,
-            transform_dropped: counters("pgcdc_transform_dropped_total", "Events dropped by transforms or routes", &["adapter"])?,
-            transform_errors: counters("pgcdc_transform_errors_total", "Events that a transform failed on", &["adapter"])?,
+            transform_dropped: counters(
+                "pgcdc_transform_dropped_total",
+                "Events dropped by transforms or routes",
+                &["adapter"],
+            )?,
+            transform_errors: counters(
+                "pgcdc_transform_errors_total",
+                "Events that a transform failed on",
+                &["adapter"],
+            )?,
             restarts: counters("pgcdc_component_restarts_total", "Instances made anew", &["component"])?,
             checkpoints: counter("pgcdc_checkpoint_total", "Checkpoints stored")?,
-            checkpoint_lsn: gauges("pgcdc_checkpoint_lsn", "Position of the last stored checkpoint", &["detector"])?,
-            slot_lag_bytes: gauges("pgcdc_slot_lag_bytes", "WAL behind the server's end that is not confirmed", &["detector"])?,
+            checkpoint_lsn: gauges(
+                "pgcdc_checkpoint_lsn",
+                "Position of the last stored checkpoint",
+                &["detector"],
+            )?,
+            slot_lag_bytes: gauges(
+                "pgcdc_slot_lag_bytes",
+                "WAL behind the server's end that is not confirmed",
+                &["detector"],
+            )?,
             source_lag_s: put(
                 &registry,
-                GaugeVec::new(Opts::new("pgcdc_source_lag_seconds", "Age of the last received commit when it came"), &["detector"]),
+                GaugeVec::new(
+                    Opts::new("pgcdc_source_lag_seconds", "Age of the last received commit when it came"),
+                    &["detector"],
+                ),
             )?,
             source_errors: counters("pgcdc_source_errors_total", "Failures of a source", &["detector"])?,
             source_up: gauges("pgcdc_source_up", "1 while connected", &["detector"])?,
             sink_up: gauges("pgcdc_sink_up", "1 while the last delivery went well", &["adapter"])?,
-            queue_depth: gauges("pgcdc_adapter_queue_depth", "Batches a lane has not answered for", &["adapter"])?,
-            connector_counters: put(&registry, CounterVec::new(Opts::new("pgcdc_connector_count_total", "Counters of connectors' own"), &own))?,
-            connector_gauges: put(&registry, GaugeVec::new(Opts::new("pgcdc_connector_gauge", "Gauges of connectors' own"), &own))?,
+            queue_depth: gauges(
+                "pgcdc_adapter_queue_depth",
+                "Batches a lane has not answered for",
+                &["adapter"],
+            )?,
+            connector_counters: put(
+                &registry,
+                CounterVec::new(
+                    Opts::new("pgcdc_connector_count_total", "Counters of connectors' own"),
+                    &own,
+                ),
+            )?,
+            connector_gauges: put(
+                &registry,
+                GaugeVec::new(Opts::new("pgcdc_connector_gauge", "Gauges of connectors' own"), &own),
+            )?,
             connector_histograms: put(
                 &registry,
-                HistogramVec::new(HistogramOpts::new("pgcdc_connector_observations", "Observations of connectors' own"), &own),
+                HistogramVec::new(
+                    HistogramOpts::new("pgcdc_connector_observations", "Observations of connectors' own"),
+                    &own,
+                ),
             )?,
             connector_series: Mutex::default(),
             drop_logged: Mutex::default(),

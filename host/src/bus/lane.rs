@@ -41,7 +41,12 @@ fn permits(batch: &Batch) -> u32 {
 }
 
 impl Sender {
-    pub(super) async fn send(&self, batch: Arc<Batch>, receipt: Receipt, metrics: &Metrics) -> Result<(), Closed> {
+    pub(super) async fn send(
+        &self,
+        batch: Arc<Batch>,
+        receipt: Receipt,
+        metrics: &Metrics,
+    ) -> Result<(), Closed> {
         let wanted = permits(&batch);
         let room = match Arc::clone(&self.bytes).try_acquire_many_owned(wanted) {
             Ok(room) => room,

@@ -46,7 +46,12 @@ struct Entrance {
 pub(crate) struct Closed;
 
 impl Fanout {
-    pub(crate) fn new(acks: Arc<Acks>, lanes: Vec<lane::Sender>, mode: Mode, metrics: Arc<Metrics>) -> Fanout {
+    pub(crate) fn new(
+        acks: Arc<Acks>,
+        lanes: Vec<lane::Sender>,
+        mode: Mode,
+        metrics: Arc<Metrics>,
+    ) -> Fanout {
         let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
         let entrance = |(index, lane)| Entrance { lane, before: before(index) };
         let lanes: Vec<Entrance> = lanes.into_iter().enumerate().map(entrance).collect();
@@ -55,7 +60,12 @@ impl Fanout {
     }
 
     /// Hands a batch to every lane; waits, if it has to, for the slowest.
-    pub(crate) async fn send(&mut self, batch: Arc<Batch>, first: OrderKey, last: OrderKey) -> Result<(), Closed> {
+    pub(crate) async fn send(
+        &mut self,
+        batch: Arc<Batch>,
+        first: OrderKey,
+        last: OrderKey,
+    ) -> Result<(), Closed> {
         let bytes = batch.len_bytes() as u64;
         let receipts = self.acks.deliver(first, last, bytes).map_err(|error| {
             tracing::error!(%error, "batch refused by its own bookkeeping");

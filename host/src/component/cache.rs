@@ -66,7 +66,9 @@ impl Cache {
             env!("CARGO_PKG_VERSION")
         );
         let path = self.folder.join(key);
-        if let Some(component) = read(&path).and_then(|code| Trusted::cached(&code).load(&runtime.engine).ok()) {
+        if let Some(component) =
+            read(&path).and_then(|code| Trusted::cached(&code).load(&runtime.engine).ok())
+        {
             return Ok(component);
         }
         let code = compile_in_child(wasm)?;
@@ -75,7 +77,8 @@ impl Cache {
     }
 
     fn keep(&self, path: &Path, code: &[u8]) -> Result<(), Error> {
-        let fail = |e: std::io::Error| Error::Folder { path: path.display().to_string(), cause: e.to_string() };
+        let fail =
+            |e: std::io::Error| Error::Folder { path: path.display().to_string(), cause: e.to_string() };
         let draft = path.with_extension(format!("draft-{}", std::process::id()));
         let mut file = std::fs::File::create(&draft).map_err(fail)?;
         file.write_all(digest::sha256(code).as_bytes()).map_err(fail)?;
@@ -117,7 +120,11 @@ fn compile_in_child(wasm: &[u8]) -> Result<Vec<u8>, Error> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim();
-    Err(Error::Compile(if said.is_empty() { format!("the compiler ended with {}", output.status) } else { said.into() }))
+    Err(Error::Compile(if said.is_empty() {
+        format!("the compiler ended with {}", output.status)
+    } else {
+        said.into()
+    }))
 }
 
 /// What the child does. Its exit code is 0 if the code is on stdout.

@@ -70,7 +70,9 @@ impl Grants {
         }
         for extra in &granted.extra {
             let text = extra.what.expose();
-            grants.add(&extra.interface, text, text).map_err(|e| format!("grants.{}: {e}", extra.interface))?;
+            grants
+                .add(&extra.interface, text, text)
+                .map_err(|e| format!("grants.{}: {e}", extra.interface))?;
         }
         Ok(grants)
     }
@@ -130,15 +132,21 @@ impl Grants {
 
     /// Opens a granted file, or one plain name in a granted folder.
     pub(crate) async fn file(&self, grant: &str, name: &str) -> Result<File, FileRefused> {
-        let place = self.places.get(grant).ok_or_else(|| FileRefused::Denied(format!("no file or folder `{grant}` is granted")))?;
+        let place = self
+            .places
+            .get(grant)
+            .ok_or_else(|| FileRefused::Denied(format!("no file or folder `{grant}` is granted")))?;
         let path = match place {
             Place::File(path) if name.is_empty() => path.clone(),
             Place::File(_) => return Err(FileRefused::Denied(format!("`{grant}` is a file, not a folder"))),
             Place::Folder(folder) if is_plain(name) => {
-                private_folder(folder).map_err(|e| FileRefused::Failed(files::Error::io(folder, "make the folder", &e)))?;
+                private_folder(folder)
+                    .map_err(|e| FileRefused::Failed(files::Error::io(folder, "make the folder", &e)))?;
                 folder.join(name)
             }
-            Place::Folder(_) => return Err(FileRefused::Denied(format!("`{}` is no plain file name", name.escape_debug()))),
+            Place::Folder(_) => {
+                return Err(FileRefused::Denied(format!("`{}` is no plain file name", name.escape_debug())));
+            }
         };
         let linked = std::fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_symlink());
         if linked && matches!(place, Place::Folder(_)) {

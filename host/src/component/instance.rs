@@ -82,7 +82,13 @@ impl Instance {
         let (dying, death) = watch::channel(None);
         let life = Life { store, exports, jobs, meter, runtime: Arc::clone(&blueprint.runtime) };
         let task = tokio::spawn(life.run(dying, Arc::clone(&blueprint.name)));
-        Ok(Instance { mailbox, death, task, limits: blueprint.limits.clone(), name: Arc::clone(&blueprint.name) })
+        Ok(Instance {
+            mailbox,
+            death,
+            task,
+            limits: blueprint.limits.clone(),
+            name: Arc::clone(&blueprint.name),
+        })
     }
 
     /// Sends one call and waits for its answer, at most as long as the instance's limit.
@@ -92,8 +98,9 @@ impl Instance {
         F: for<'a> FnOnce(
                 &'a Accessor<State>,
                 &'a Exports,
-            ) -> Pin<Box<dyn Future<Output = wasmtime::Result<Result<R, WireError>>> + Send + 'a>>
-            + Send
+            ) -> Pin<
+                Box<dyn Future<Output = wasmtime::Result<Result<R, WireError>>> + Send + 'a>,
+            > + Send
             + 'static,
     {
         self.call_within(Some(self.limits.call_max), job).await
@@ -110,8 +117,9 @@ impl Instance {
         F: for<'a> FnOnce(
                 &'a Accessor<State>,
                 &'a Exports,
-            ) -> Pin<Box<dyn Future<Output = wasmtime::Result<Result<R, WireError>>> + Send + 'a>>
-            + Send
+            ) -> Pin<
+                Box<dyn Future<Output = wasmtime::Result<Result<R, WireError>>> + Send + 'a>,
+            > + Send
             + 'static,
     {
         let (answer, answered) = oneshot::channel();
@@ -188,7 +196,8 @@ impl Life {
     async fn run(mut self, dying: watch::Sender<Option<Arc<str>>>, name: Arc<str>) {
         let ended = {
             let (exports, mut jobs) = (&self.exports, self.jobs);
-            let mut living = pin!(self.store.run_concurrent(async |accessor| serve(accessor, exports, &mut jobs).await));
+            let mut living =
+                pin!(self.store.run_concurrent(async |accessor| serve(accessor, exports, &mut jobs).await));
             poll_fn(|context| {
                 self.meter.resumed();
                 self.runtime.ticker.while_polled(|| living.as_mut().poll(context))

@@ -53,7 +53,8 @@ pub(crate) fn load_shipped(runtime: &Runtime, kind: Kind, name: &str) -> Result<
     let found = SHIPPED.iter().find(|embedded| {
         Description::from_json(embedded.description).is_ok_and(|d| d.name == name && d.kinds.contains(&kind))
     });
-    let embedded = found.ok_or_else(|| format!("connector `{name}` is not built into this pgcdc; run `make build`"))?;
+    let embedded =
+        found.ok_or_else(|| format!("connector `{name}` is not built into this pgcdc; run `make build`"))?;
     Trusted::embedded(embedded.code).load(&runtime.engine).map_err(|e| format!("connector `{name}`: {e:#}"))
 }
 
@@ -84,7 +85,10 @@ fn look_into(wasm: Vec<u8>) -> Result<Opened, String> {
     let found = section::read(&wasm).map_err(|e| e.to_string())?;
     let shape = Shape::read(&wasm).map_err(|e| e.to_string())?;
     if let Some(name) = shape.foreign_versions().first() {
-        return Err(format!("is made for `{name}`, this pgcdc speaks {}; rebuild it with the matching SDK", pgcdc_artifact::API));
+        return Err(format!(
+            "is made for `{name}`, this pgcdc speaks {}; rebuild it with the matching SDK",
+            pgcdc_artifact::API
+        ));
     }
     let description = Description::from_json(&found.json)?;
     let kinds = shape.kinds();
@@ -94,11 +98,14 @@ fn look_into(wasm: Vec<u8>) -> Result<Opened, String> {
             return Err(format!("says that it is a {}, and exports {exported:?}", kind.as_str()));
         }
     }
-    let foreign = shape.imports.iter().find(|name| {
-        !name.starts_with("pgcdc:host/") && !WASI.iter().any(|inert| name.starts_with(inert))
-    });
+    let foreign = shape
+        .imports
+        .iter()
+        .find(|name| !name.starts_with("pgcdc:host/") && !WASI.iter().any(|inert| name.starts_with(inert)));
     if let Some(name) = foreign {
-        return Err(format!("imports `{name}`, which no connector is given; what has an effect is a pgcdc:host interface"));
+        return Err(format!(
+            "imports `{name}`, which no connector is given; what has an effect is a pgcdc:host interface"
+        ));
     }
     let digest = digest::sha256(&wasm);
     Ok(Opened { wasm, digest, description, shape })
@@ -137,7 +144,9 @@ impl Opened {
             };
             let reason = self.description.capabilities.iter().find(|c| c.interface == interface);
             let reason = reason.map_or(String::new(), |c| format!(" (\"{}\")", c.reason));
-            return Err(format!("asks for `{interface}`{reason}, which is not granted; to grant it, add: grants: {{ {example} }}"));
+            return Err(format!(
+                "asks for `{interface}`{reason}, which is not granted; to grant it, add: grants: {{ {example} }}"
+            ));
         }
         Ok(())
     }

@@ -41,7 +41,17 @@ impl State {
         table.set_max_capacity(HANDLES_MAX);
         // Inert: no folder, no environment, no arguments, no network; what a guest prints is not shown.
         let wasi = WasiCtx::builder().build();
-        State { table, wasi, name, grants, services, limiter, log_rate: LogRate::default(), source, held_bytes: 0 }
+        State {
+            table,
+            wasi,
+            name,
+            grants,
+            services,
+            limiter,
+            log_rate: LogRate::default(),
+            source,
+            held_bytes: 0,
+        }
     }
 
     /// Counts bytes that a guest makes the host keep; past the guest's memory limit it traps.

@@ -83,10 +83,15 @@ impl Dlq {
         let count = refusals.len() as u64;
         let Some(open) = &self.0 else {
             self.1.lost(sink, count);
-            tracing::error!(sink = &**sink, events = count, "events refused and lost: there is no dead-letter queue");
+            tracing::error!(
+                sink = &**sink,
+                events = count,
+                "events refused and lost: there is no dead-letter queue"
+            );
             return;
         };
-        let mut backoff = Backoff::new(crate::backoff_settings(Duration::from_secs(1), Duration::from_secs(60)));
+        let mut backoff =
+            Backoff::new(crate::backoff_settings(Duration::from_secs(1), Duration::from_secs(60)));
         loop {
             let letters = refusals.iter().map(|refusal| refusal.letter(sink, open.raw)).collect();
             match open.put(letters).await {
@@ -120,7 +125,11 @@ impl Refusal {
             "error": error,
             "timestamp": crate::now_rfc3339(),
         });
-        let rows = if whole { self.batch.rows(self.index, 1).map(|b| b.to_vec()).unwrap_or_default() } else { Vec::new() };
+        let rows = if whole {
+            self.batch.rows(self.index, 1).map(|b| b.to_vec()).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         Letter { id: format!("{sink}/{id}"), meta: meta.to_string(), rows }
     }
 

@@ -123,19 +123,27 @@ impl Endpoint {
         let request = self.request(asked)?;
         match tokio::time::timeout(timeout, self.exchange(request, bytes_max)).await {
             Ok(answered) => answered,
-            Err(_) => Err(failed("timeout", format!("{}: no response within {} ms", self.shown(), timeout.as_millis()))),
+            Err(_) => Err(failed(
+                "timeout",
+                format!("{}: no response within {} ms", self.shown(), timeout.as_millis()),
+            )),
         }
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>, bytes_max: u32) -> Result<Answered, Failed> {
         let response = self.client().request(request).await.map_err(|error| self.explain(&error))?;
         let (head, body) = response.into_parts();
-        let header_bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let header_bytes: usize =
+            head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if header_bytes > RESPONSE_HEADER_BYTES_MAX {
-            return Err(failed("too-large", format!("{}: {header_bytes} bytes of response headers", self.shown())));
+            return Err(failed(
+                "too-large",
+                format!("{}: {header_bytes} bytes of response headers", self.shown()),
+            ));
         }
         let body = Limited::new(body, bytes_max as usize).collect().await.map_err(|error| {
-            let code = if error.is::<http_body_util::LengthLimitError>() { "too-large" } else { "unavailable" };
+            let code =
+                if error.is::<http_body_util::LengthLimitError>() { "too-large" } else { "unavailable" };
             failed(code, format!("{}: response body: {error}", self.shown()))
         })?;
         Ok(Answered { status: head.status, headers: head.headers, body: body.to_bytes() })
@@ -166,7 +174,8 @@ impl Endpoint {
                     return Err(failed("denied", format!("header `{name}` is the host's")));
                 }
                 let name = HeaderName::try_from(name.as_str()).map_err(|e| failed("invalid", e))?;
-                headers.append(name, HeaderValue::try_from(value.as_str()).map_err(|e| failed("invalid", e))?);
+                headers
+                    .append(name, HeaderValue::try_from(value.as_str()).map_err(|e| failed("invalid", e))?);
             }
             if let Some(authorization) = self.authorization() {
                 headers.insert(AUTHORIZATION, authorization);
@@ -233,9 +242,10 @@ fn tls() -> TlsConnector {
     for certificate in rustls_native_certs::load_native_certs().certs {
         let _ = roots.add(certificate);
     }
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
     match config {
         Ok(config) => TlsConnector::from(Arc::new(config)),
         Err(_) => unreachable!("ring has the default protocol versions"),
@@ -263,6 +273,9 @@ mod tests {
 
     #[test]
     fn credentials_and_path_are_not_shown() {
-        assert_eq!(format!("{:?}", endpoint("https://user:pw@example.com:8443/token")), "Endpoint(https://example.com:8443)");
+        assert_eq!(
+            format!("{:?}", endpoint("https://user:pw@example.com:8443/token")),
+            "Endpoint(https://example.com:8443)"
+        );
     }
 }

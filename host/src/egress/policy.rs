@@ -54,7 +54,9 @@ fn embedded(address: IpAddr) -> IpAddr {
 
 fn is_nobody(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] >= 240,
+        IpAddr::V4(v4) => {
+            v4.octets()[0] == 0 || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] >= 240
+        }
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast(),
     }
 }
@@ -79,14 +81,18 @@ mod tests {
 
     #[test]
     fn a_name_reaches_public_and_private_hosts() {
-        for address in ["93.184.216.34", "10.1.2.3", "192.168.0.9", "172.16.0.1", "2606:2800:220::1", "fd12::1"] {
+        for address in
+            ["93.184.216.34", "10.1.2.3", "192.168.0.9", "172.16.0.1", "2606:2800:220::1", "fd12::1"]
+        {
             assert_eq!(judge("hooks.example.com", address), Ok(()), "{address}");
         }
     }
 
     #[test]
     fn loopback_has_to_be_typed() {
-        for address in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"] {
+        for address in
+            ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"]
+        {
             assert_eq!(judge("hooks.example.com", address), Err(Denied::Loopback), "{address}");
             assert_eq!(judge("localhost", address), Ok(()), "{address}");
             assert_eq!(judge("127.0.0.1", address), Ok(()), "{address}");
@@ -95,7 +101,9 @@ mod tests {
 
     #[test]
     fn metadata_is_reached_only_by_its_own_address() {
-        for address in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200"] {
+        for address in
+            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200"]
+        {
             assert_eq!(judge("hooks.example.com", address), Err(Denied::LinkLocal), "{address}");
             assert_eq!(judge("localhost", address), Err(Denied::LinkLocal), "{address}");
             assert_eq!(judge(address, address), Ok(()), "{address}");

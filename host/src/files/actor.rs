@@ -152,7 +152,9 @@ impl Actor {
         synced.try_recv().unwrap_or_else(|_| Err(self.broken_error()))?;
         let path = self.path.clone();
         let rotated = tokio::task::spawn_blocking(move || rotate::rotate(&path, keep)).await;
-        self.file = Arc::new(rotated.unwrap_or_else(|_| Err(self.broken_error())).inspect_err(|_| self.broken = true)?);
+        self.file = Arc::new(
+            rotated.unwrap_or_else(|_| Err(self.broken_error())).inspect_err(|_| self.broken = true)?,
+        );
         Ok(())
     }
 }

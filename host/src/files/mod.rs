@@ -49,9 +49,9 @@ impl File {
     /// Opens or makes a file for appending.
     pub(crate) async fn open(path: PathBuf) -> Result<File, Error> {
         let opening = path.clone();
-        let file = tokio::task::spawn_blocking(move || rotate::open(&opening))
-            .await
-            .map_err(|e| Error::Io { path: path.display().to_string(), action: "open", cause: e.to_string() })??;
+        let file = tokio::task::spawn_blocking(move || rotate::open(&opening)).await.map_err(|e| {
+            Error::Io { path: path.display().to_string(), action: "open", cause: e.to_string() }
+        })??;
         let (queue, receiver) = mpsc::channel(WAITING_MAX);
         tokio::spawn(Actor::new(path.clone(), file).run(receiver));
         Ok(File { queue, path })

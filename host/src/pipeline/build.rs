@@ -100,14 +100,21 @@ impl Workshop {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         let component = match (&ready.uses, components.get(&key)) {
             (Use::Shipped(_), Some(component)) => component.clone(),
-            (Use::Shipped(name), None) => registry::load_shipped(&self.runtime, ready.kind, name).map_err(fail)?,
+            (Use::Shipped(name), None) => {
+                registry::load_shipped(&self.runtime, ready.kind, name).map_err(fail)?
+            }
             (Use::File(path), _) => {
                 let opened = registry::open(path).map_err(fail)?;
                 opened.check_pin(ready.sha256.as_ref()).map_err(fail)?;
                 opened.check_grants(grants).map_err(fail)?;
                 opened.load(&self.runtime, &self.cache).map_err(fail)?
             }
-            (other, _) => return Err(fail(format!("{} cannot be had: this pgcdc has no registry client", other.typed()))),
+            (other, _) => {
+                return Err(fail(format!(
+                    "{} cannot be had: this pgcdc has no registry client",
+                    other.typed()
+                )));
+            }
         };
         components.insert(key, component.clone());
         Ok(component)
@@ -119,7 +126,8 @@ impl Workshop {
         memory: Option<&Memory>,
         source: Option<Arc<SourceLink>>,
     ) -> Result<Blueprint, String> {
-        let grants = Grants::resolve(&ready.grants, &self.secrets).map_err(|e| format!("{}: {e}", ready.name))?;
+        let grants =
+            Grants::resolve(&ready.grants, &self.secrets).map_err(|e| format!("{}: {e}", ready.name))?;
         self.blueprint_with(ready, grants, memory, source)
     }
 
@@ -135,7 +143,10 @@ impl Workshop {
             Services { metrics: self.metrics(), console: self.console.clone(), memory: memory.cloned() };
         let defaults = Limits::default();
         let limits = Limits {
-            memory_bytes_max: ready.limits.memory_bytes.map_or(defaults.memory_bytes_max, |bytes| bytes as usize),
+            memory_bytes_max: ready
+                .limits
+                .memory_bytes
+                .map_or(defaults.memory_bytes_max, |bytes| bytes as usize),
             cpu_max: ready.limits.cpu.unwrap_or(defaults.cpu_max),
             call_max: ready.limits.wall.unwrap_or(defaults.call_max),
         };
@@ -277,7 +288,10 @@ impl Workshop {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "they are the runner's fields, made in the pipeline's one screen")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "they are the runner's fields, made in the pipeline's one screen"
+    )]
     pub(super) fn runner(
         &self,
         detector: &Ready,
@@ -324,9 +338,8 @@ fn default_store() -> Result<Ready, String> {
 
 fn read_secrets(checked: &Checked) -> Result<Secrets, String> {
     let read = |name: &String, from: &SecretSource| match from {
-        SecretSource::Env(variable) => {
-            std::env::var(variable).map_err(|_| format!("secret `{name}`: the variable {variable} is not set"))
-        }
+        SecretSource::Env(variable) => std::env::var(variable)
+            .map_err(|_| format!("secret `{name}`: the variable {variable} is not set")),
         SecretSource::File(path) => std::fs::read_to_string(path)
             .map(|text| text.trim_end_matches(['\r', '\n']).to_string())
             .map_err(|e| format!("secret `{name}`: {}: {e}", path.display())),

@@ -95,7 +95,9 @@ impl Line {
 
     /// Work that has come back is to be tried again: all of it, or what is left of it.
     pub(super) fn retry(&mut self, ticket: u64, left: Option<Arc<Batch>>) {
-        let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) else { return };
+        let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) else {
+            return;
+        };
         slot.running = false;
         if let Some(left) = left {
             slot.work.batch = left;

@@ -51,7 +51,8 @@ impl Facts {
     fn parse(json: &str) -> Result<Facts, String> {
         match json {
             "" => Ok(Facts::default()),
-            json => serde_json::from_str(json).map_err(|e| format!("facts of `open` are not as they should be: {e}")),
+            json => serde_json::from_str(json)
+                .map_err(|e| format!("facts of `open` are not as they should be: {e}")),
         }
     }
 

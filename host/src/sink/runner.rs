@@ -285,7 +285,8 @@ impl Runner {
     async fn divide_culprit(&mut self) {
         let Some(work) = self.line.culprit() else { return };
         let events = work.batch.events();
-        let halves = [0..events / 2, events / 2..events].map(|range| work.batch.select(&range.collect::<Vec<u32>>()));
+        let halves =
+            [0..events / 2, events / 2..events].map(|range| work.batch.select(&range.collect::<Vec<u32>>()));
         if let (true, [Ok(first), Ok(second)]) = (events > 1, halves) {
             let half = |batch, receipt| Work {
                 batch: Arc::new(batch),

@@ -73,8 +73,12 @@ mod tests {
     use crate::component::v1::exports::sink::Failure;
 
     fn failure(index: u32, code: &str) -> Failure {
-        let error =
-            WireError { code: code.into(), message: String::new(), context: Vec::new(), retry_after_ms: Some(7) };
+        let error = WireError {
+            code: code.into(),
+            message: String::new(),
+            context: Vec::new(),
+            retry_after_ms: Some(7),
+        };
         Failure { index, error }
     }
 
@@ -91,7 +95,8 @@ mod tests {
 
     #[test]
     fn out_of_attempts_is_a_dead_letter_only_for_what_was_tried() {
-        let outcome = Outcome::Failed(vec![failure(0, "unavailable"), failure(1, "not-tried"), failure(2, "denied")]);
+        let outcome =
+            Outcome::Failed(vec![failure(0, "unavailable"), failure(1, "not-tried"), failure(2, "denied")]);
         let verdict = judge(Ok(outcome), 3, true).unwrap().unwrap();
         assert_eq!(verdict.letters.len(), 1);
         assert_eq!(verdict.again, [1, 2]);

@@ -52,7 +52,10 @@ impl Checkpointer {
             due = Instant::now() + EVERY;
             if let Err(error) = self.store(&mut last).await {
                 tracing::error!(detector = &*self.link.name, %error, "checkpoint not stored: positions stay where they are");
-                self.link.status.failed(&error.to_string(), "check the checkpoint store: nothing is confirmed until it works");
+                self.link.status.failed(
+                    &error.to_string(),
+                    "check the checkpoint store: nothing is confirmed until it works",
+                );
                 due = Instant::now() + RETRY;
             }
             if ended {

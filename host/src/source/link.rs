@@ -44,7 +44,11 @@ struct State {
 }
 
 impl SourceLink {
-    pub(crate) fn new(name: Arc<str>, status: Arc<SourceStatus>, stored: Option<Checkpoint>) -> Arc<SourceLink> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        status: Arc<SourceStatus>,
+        stored: Option<Checkpoint>,
+    ) -> Arc<SourceLink> {
         let state = Mutex::new(State { stored, ..State::default() });
         Arc::new(SourceLink { name, status, state, sessions: AtomicU64::new(0), changed: Notify::new() })
     }

@@ -71,7 +71,8 @@ impl Runner {
         let (message, policy, step) = match failure {
             Failure::Refused(error) => {
                 let policy = Kind::from_code(&error.code).policy();
-                let step = error.context.iter().find(|(key, _)| key == "next-step").map(|(_, step)| step.clone());
+                let step =
+                    error.context.iter().find(|(key, _)| key == "next-step").map(|(_, step)| step.clone());
                 (error.message.clone(), policy, step)
             }
             Failure::Dead(reason) => (reason.to_string(), Kind::Unavailable.policy(), None),
@@ -119,7 +120,9 @@ impl Runner {
         let instance = Instance::start(&self.blueprint).await?;
         let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
         let strands = self.link.checkpoint().map(|checkpoint| checkpoint.strands).unwrap_or_default();
-        let resume = strands.iter().map(|(strand, at)| serde_json::json!({ "strand": strand, "token": encode(&at.resume) }));
+        let resume = strands
+            .iter()
+            .map(|(strand, at)| serde_json::json!({ "strand": strand, "token": encode(&at.resume) }));
         let context = serde_json::json!({
             "kind": "source",
             "name": &*self.link.name,
@@ -139,7 +142,11 @@ impl Runner {
     ) -> Result<(), String> {
         let Some(origin) = batch.origin() else {
             self.see(&batch);
-            return self.fanout.send(batch, OrderKey::EMPTY, OrderKey::EMPTY).await.map_err(|e| e.to_string());
+            return self
+                .fanout
+                .send(batch, OrderKey::EMPTY, OrderKey::EMPTY)
+                .await
+                .map_err(|e| e.to_string());
         };
         let (session, number, first, last) = (origin.session, origin.number, origin.first, origin.last);
         let due = expected.filter(|(of, _)| *of == session).map_or(0, |(_, due)| due);
@@ -173,5 +180,8 @@ impl Runner {
 
 /// What each lane had done before, by name; of the strand that the WAL is.
 pub(crate) fn marks(link: &SourceLink) -> BTreeMap<String, LaneMark> {
-    link.checkpoint().and_then(|mut checkpoint| checkpoint.strands.remove("")).map(|strand| strand.lanes).unwrap_or_default()
+    link.checkpoint()
+        .and_then(|mut checkpoint| checkpoint.strands.remove(""))
+        .map(|strand| strand.lanes)
+        .unwrap_or_default()
 }

@@ -23,7 +23,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts and opens the component.
-    pub(crate) async fn open(number: u32, blueprint: Blueprint, config: String) -> Result<Arc<Stage>, Failure> {
+    pub(crate) async fn open(
+        number: u32,
+        blueprint: Blueprint,
+        config: String,
+    ) -> Result<Arc<Stage>, Failure> {
         let name = Arc::clone(&blueprint.name);
         let stage = Stage { number, name, blueprint, config, instance: Mutex::new(None) };
         stage.living().await?;
@@ -55,7 +59,8 @@ impl Stage {
     pub(super) async fn advance(&self, derived: &mut Derived) {
         for batch in std::mem::take(&mut derived.batches) {
             let memo = batch.memo(self.number);
-            let made = memo.get_or_init(|| async { Arc::new(self.apply(Arc::clone(&batch), false).await) }).await;
+            let made =
+                memo.get_or_init(|| async { Arc::new(self.apply(Arc::clone(&batch), false).await) }).await;
             derived.batches.extend(made.batches.iter().cloned());
             derived.failed.extend(made.failed.iter().cloned());
         }

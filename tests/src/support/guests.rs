@@ -34,12 +34,7 @@ pub fn checkout() -> PathBuf {
     tests.parent().map(Path::to_path_buf).unwrap_or(tests)
 }
 
-fn file(
-    built: &OnceLock<Option<PathBuf>>,
-    folder: &Path,
-    name: &str,
-    scenario: &str,
-) -> Option<PathBuf> {
+fn file(built: &OnceLock<Option<PathBuf>>, folder: &Path, name: &str, scenario: &str) -> Option<PathBuf> {
     let Some(made) = built.get_or_init(|| has_target().then(|| build(folder))) else {
         peers::skipped(scenario, &format!("no Wasm target; `rustup target add {TARGET}` gets it"));
         return None;

@@ -24,7 +24,12 @@ impl HostBatch for State {
         Ok(self.batch(&batch)?.events())
     }
 
-    fn rows(&mut self, batch: Resource<Handle>, start: u32, n: u32) -> wasmtime::Result<Result<Vec<u8>, WireError>> {
+    fn rows(
+        &mut self,
+        batch: Resource<Handle>,
+        start: u32,
+        n: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, WireError>> {
         let batch = self.batch(&batch)?;
         Ok(batch.rows(start, n).map(|bytes| bytes.to_vec()).map_err(|e| body::wire("invalid", e)))
     }
@@ -35,7 +40,11 @@ impl HostBatch for State {
         start: u32,
         n: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, WireError>> {
-        Ok(self.batch(&batch)?.json_lines(start, n).map(|bytes| bytes.to_vec()).map_err(|e| body::wire("too-large", e)))
+        Ok(self
+            .batch(&batch)?
+            .json_lines(start, n)
+            .map(|bytes| bytes.to_vec())
+            .map_err(|e| body::wire("too-large", e)))
     }
 
     fn retain(&mut self, batch: Resource<Handle>) -> wasmtime::Result<Resource<Handle>> {
@@ -55,7 +64,9 @@ impl Host for State {
     fn build(&mut self, mut rows: Vec<u8>) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
         self.charge(rows.len())?;
         if self.source.is_some() && View::parse(&rows).is_ok() {
-            stamp::draw_ids(&mut rows, || pgcdc_core::id::draw(crate::now_us() / 1_000, crate::random_wide()));
+            stamp::draw_ids(&mut rows, || {
+                pgcdc_core::id::draw(crate::now_us() / 1_000, crate::random_wide())
+            });
         }
         match Batch::from_guest(rows) {
             Ok(batch) => Ok(Ok(self.table.push(Handle(Arc::new(batch)))?)),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Accessor, Instance as WasmInstance, InstancePre, Resource};
 use wasmtime::Store;
+use wasmtime::component::{Accessor, Instance as WasmInstance, InstancePre, Resource};
 
+use super::WireError;
 use super::batches::Handle;
 use super::exports::{checkpoint_store, dlq, lifecycle, sink, source, transform};
-use super::WireError;
 use crate::batch::Batch;
 use crate::component::instance::{Failure, Instance};
 use crate::component::state::State;
@@ -100,8 +100,10 @@ fn take(accessor: &Accessor<State>, handles: Vec<Resource<Handle>>) -> wasmtime:
 /// Calls that every kind has.
 impl Instance {
     pub(crate) async fn check(&self, config: String) -> Result<(), Failure> {
-        self.call(move |accessor, exports| Box::pin(async move { exports.lifecycle.call_check(accessor, config).await }))
-            .await
+        self.call(move |accessor, exports| {
+            Box::pin(async move { exports.lifecycle.call_check(accessor, config).await })
+        })
+        .await
     }
 
     /// The guest's facts, as JSON.
@@ -113,7 +115,10 @@ impl Instance {
     }
 
     pub(crate) async fn close(&self) -> Result<(), Failure> {
-        self.call(move |accessor, exports| Box::pin(async move { exports.lifecycle.call_close(accessor).await })).await
+        self.call(move |accessor, exports| {
+            Box::pin(async move { exports.lifecycle.call_close(accessor).await })
+        })
+        .await
     }
 }
 
@@ -134,7 +139,9 @@ impl Instance {
 
     pub(crate) async fn settled(&self, batches: Vec<u64>) -> Result<(), Failure> {
         self.call(move |accessor, exports| {
-            Box::pin(async move { exported(&exports.source, "source")?.call_settled(accessor, batches).await })
+            Box::pin(
+                async move { exported(&exports.source, "source")?.call_settled(accessor, batches).await },
+            )
         })
         .await
     }
@@ -164,7 +171,12 @@ impl Instance {
 
 /// Calls of a sink.
 impl Instance {
-    pub(crate) async fn write(&self, batch: Arc<Batch>, sequence: u64, attempt: u32) -> Result<Outcome, Failure> {
+    pub(crate) async fn write(
+        &self,
+        batch: Arc<Batch>,
+        sequence: u64,
+        attempt: u32,
+    ) -> Result<Outcome, Failure> {
         self.call(move |accessor, exports| {
             Box::pin(async move {
                 let guest = exported(&exports.sink, "sink")?;
@@ -203,14 +215,18 @@ impl Instance {
 impl Instance {
     pub(crate) async fn load(&self, prefix: String) -> Result<Vec<Entry>, Failure> {
         self.call(move |accessor, exports| {
-            Box::pin(async move { exported(&exports.store, "checkpoint store")?.call_load(accessor, prefix).await })
+            Box::pin(async move {
+                exported(&exports.store, "checkpoint store")?.call_load(accessor, prefix).await
+            })
         })
         .await
     }
 
     pub(crate) async fn store(&self, puts: Vec<Put>) -> Result<(), Failure> {
         self.call(move |accessor, exports| {
-            Box::pin(async move { exported(&exports.store, "checkpoint store")?.call_store(accessor, puts).await })
+            Box::pin(
+                async move { exported(&exports.store, "checkpoint store")?.call_store(accessor, puts).await },
+            )
         })
         .await
     }

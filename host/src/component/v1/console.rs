@@ -2,9 +2,9 @@
 
 use wasmtime::component::{Accessor, HasSelf};
 
-use super::{WireError, body, fine};
 use super::host::batches::Body;
 use super::host::console::{Host, HostWithStore};
+use super::{WireError, body, fine};
 
 use crate::component::state::State;
 

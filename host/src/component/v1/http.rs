@@ -20,7 +20,11 @@ impl HostWithStore<State> for HasSelf<State> {
             let state = access.get();
             let endpoint = state.grants.http(&request.endpoint).cloned();
             if endpoint.is_none() {
-                tracing::warn!(connector = &*state.name, endpoint = request.endpoint, "egress denied: no such grant");
+                tracing::warn!(
+                    connector = &*state.name,
+                    endpoint = request.endpoint,
+                    "egress denied: no such grant"
+                );
             }
             fine((endpoint, body::resolve(state, request.body)?))
         })?;

@@ -12,7 +12,10 @@ const VALUE_BYTES_MAX: usize = 1024 * 1024;
 impl Host for State {}
 
 /// The store's key for a connector's, or what is wrong with it.
-fn scoped(accessor: &Accessor<State, HasSelf<State>>, key: &str) -> Result<(crate::store::Memory, String), WireError> {
+fn scoped(
+    accessor: &Accessor<State, HasSelf<State>>,
+    key: &str,
+) -> Result<(crate::store::Memory, String), WireError> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(body::wire("invalid", format!("a key has 1 to {KEY_BYTES_MAX} bytes")));
     }
@@ -45,12 +48,17 @@ impl HostWithStore<State> for HasSelf<State> {
             return Ok(Err(body::wire("too-large", format!("a value has at most {VALUE_BYTES_MAX} bytes"))));
         }
         Ok(match scoped(accessor, &key) {
-            Ok((memory, key)) => memory.set(&key, Some(value)).await.map_err(|e| body::wire("unavailable", e)),
+            Ok((memory, key)) => {
+                memory.set(&key, Some(value)).await.map_err(|e| body::wire("unavailable", e))
+            }
             Err(error) => Err(error),
         })
     }
 
-    async fn delete(accessor: &Accessor<State, Self>, key: String) -> wasmtime::Result<Result<(), WireError>> {
+    async fn delete(
+        accessor: &Accessor<State, Self>,
+        key: String,
+    ) -> wasmtime::Result<Result<(), WireError>> {
         Ok(match scoped(accessor, &key) {
             Ok((memory, key)) => memory.set(&key, None).await.map_err(|e| body::wire("unavailable", e)),
             Err(error) => Err(error),

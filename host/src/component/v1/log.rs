@@ -7,13 +7,21 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 const FIELDS_MAX: usize = 16;
 
 impl Host for State {
-    fn write(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+    fn write(
+        &mut self,
+        level: Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
         if !self.log_rate.admit() {
             return Ok(());
         }
         let message = cut(&message);
-        let particulars: Vec<String> =
-            fields.iter().take(FIELDS_MAX).map(|(key, value)| format!("{}={}", cut(key), cut(value))).collect();
+        let particulars: Vec<String> = fields
+            .iter()
+            .take(FIELDS_MAX)
+            .map(|(key, value)| format!("{}={}", cut(key), cut(value)))
+            .collect();
         let (connector, fields) = (&*self.name, particulars.join(" "));
         match level {
             Level::Trace => tracing::trace!(connector, fields, "{message}"),

@@ -87,7 +87,12 @@ fn texts(state: &mut State, given: Vec<Param>) -> wasmtime::Result<Result<Vec<Op
     Ok(Ok(texts))
 }
 
-async fn query(params: &Params, sql: &str, texts: &[Option<String>], bytes_max: u32) -> Result<Rows, WireError> {
+async fn query(
+    params: &Params,
+    sql: &str,
+    texts: &[Option<String>],
+    bytes_max: u32,
+) -> Result<Rows, WireError> {
     let session = Session::open(params).await.map_err(|e| refused(&e))?;
     let client = session.client();
     let failed = |e| refused(&session.error("running a query", e));
@@ -127,8 +132,7 @@ impl HostSubscriptionWithStore<State> for HasSelf<State> {
         accessor: &Here,
         handle: Resource<Subscription>,
     ) -> wasmtime::Result<Result<Vec<Notification>, WireError>> {
-        let listening =
-            accessor.with(|mut access| fine(Arc::clone(&access.get().table.get(&handle)?.0)))?;
+        let listening = accessor.with(|mut access| fine(Arc::clone(&access.get().table.get(&handle)?.0)))?;
         let heard = listening.lock().await.next().await;
         Ok(match heard {
             Ok(heard) => Ok(heard

@@ -47,7 +47,11 @@ pub fn slice(from: &View<'_>, start: u32, n: u32) -> Result<Vec<u8>, WriteError>
     copy(from, start.min(end)..end, false)
 }
 
-fn copy(from: &View<'_>, indexes: impl Iterator<Item = u32> + Clone, as_output: bool) -> Result<Vec<u8>, WriteError> {
+fn copy(
+    from: &View<'_>,
+    indexes: impl Iterator<Item = u32> + Clone,
+    as_output: bool,
+) -> Result<Vec<u8>, WriteError> {
     let mut out = carry::start(from)?;
     let mut relations = vec![None; from.relation_count()];
     for event in indexes.clone().filter_map(|index| from.event(index)) {
