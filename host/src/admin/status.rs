@@ -1,7 +1,7 @@
 //! What is known of each source and sink at this moment; written by their loops, read by `status`, health and metrics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use pgcdc_core::lsn::Lsn;
 
@@ -40,7 +40,6 @@ pub struct SourceStatus {
     stored: AtomicU64,
     lag_bytes: AtomicU64,
     lag_ms: AtomicU64,
-    slot: Mutex<Option<Arc<str>>>,
 }
 
 impl SourceStatus {
@@ -65,10 +64,6 @@ impl SourceStatus {
 
     pub(crate) fn lag(&self, bytes: u64) {
         self.lag_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn slot(&self, name: &str) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.into());
     }
 
     /// Whether it is connected.

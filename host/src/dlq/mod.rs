@@ -4,11 +4,15 @@
 //! and channel, raw only if the operator said so: the transform may be what hides a secret. A queue that fails blocks its lane and
 //! says so; `none` counts the event as lost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgcdc_core::assembler::{Reason, Refused};
 use pgcdc_core::backoff::Backoff;
 use pgcdc_layout::View;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 use crate::admin::metrics::Metrics;
@@ -19,11 +23,18 @@ use crate::component::v1::calls::Letter;
 
 /// One event that is not going to be delivered.
 pub(crate) struct Refusal {
-    pub(crate) batch: Arc<Batch>,
-    pub(crate) index: u32,
+    pub(crate) what: What,
     pub(crate) error: WireError,
     /// The transform that failed; none if it was the delivery.
     pub(crate) transform: Option<Arc<str>>,
+}
+
+/// The event of a refusal.
+pub(crate) enum What {
+    /// As the sink, or the transform, got it.
+    Event { batch: Arc<Batch>, index: u32 },
+    /// A change that could not even be put into a batch: it is named.
+    Named(Refused),
 }
 
 /// The queue, or its absence.
@@ -108,37 +119,104 @@ impl Dlq {
 }
 
 impl Refusal {
-    fn letter(&self, sink: &str, raw: bool) -> Letter {
-        let view = self.batch.view();
-        let event = view.event(self.index);
-        let id = event.as_ref().map(|event| uuid(event.id())).unwrap_or_default();
-        let whole = self.transform.is_none() || raw;
-        let stored = if whole { self.envelope() } else { None };
-        let error = format!("{}: {}", self.error.code, self.error.message);
-        let meta = serde_json::json!({
-            "event": stored,
-            "event_id": id,
-            "channel": event.as_ref().map(|event| event.channel()),
-            "position": position(&view, self.index),
-            "adapter": sink,
-            "transform": self.transform.as_deref(),
-            "error": error,
-            "timestamp": crate::now_rfc3339(),
-        });
-        let rows = if whole {
-            self.batch.rows(self.index, 1).map(|b| b.to_vec()).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        Letter { id: format!("{sink}/{id}"), meta: meta.to_string(), rows }
+    /// An event that a sink refused.
+    pub(crate) fn delivery(batch: &Arc<Batch>, index: u32, error: WireError) -> Refusal {
+        Refusal { what: What::Event { batch: Arc::clone(batch), index }, error, transform: None }
     }
 
-    /// The event as the sink would have got it.
-    fn envelope(&self) -> Option<Box<serde_json::value::RawValue>> {
-        let line = self.batch.json_lines(self.index, 1).ok()?;
-        let text = String::from_utf8(line.to_vec()).ok()?;
-        serde_json::value::RawValue::from_string(text.trim_end().to_string()).ok()
+    /// A change that the source could only name.
+    pub(crate) fn named(refused: &Refused) -> Refusal {
+        let error = WireError {
+            code: match refused.reason {
+                Reason::TooLarge { .. } => "too-large".into(),
+                Reason::NotUtf8 { .. } => "unsupported".into(),
+            },
+            message: refused.reason.to_string(),
+            context: Vec::new(),
+            retry_after_ms: None,
+        };
+        Refusal { what: What::Named(refused.clone()), error, transform: None }
     }
+
+    fn letter(&self, sink: &str, raw: bool) -> Letter {
+        let whole = self.transform.is_none() || raw;
+        let mut meta = match &self.what {
+            What::Event { batch, index } => Meta::of_event(batch, *index, whole),
+            What::Named(refused) => Meta::of_named(refused),
+        };
+        meta.adapter = sink;
+        meta.transform = self.transform.as_deref();
+        meta.error = format!("{}: {}", self.error.code, self.error.message);
+        meta.timestamp = crate::now_rfc3339();
+        let rows = match &self.what {
+            What::Event { batch, index } if whole => {
+                batch.rows(*index, 1).map(|bytes| bytes.to_vec()).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let id = format!("{sink}/{}", meta.event_id);
+        Letter { id, meta: serde_json::to_string(&meta).unwrap_or_default(), rows }
+    }
+}
+
+/// What a letter says in JSON. The envelope is kept to the digit.
+#[derive(Default, Serialize)]
+struct Meta<'a> {
+    event: Option<Box<RawValue>>,
+    event_id: String,
+    channel: &'a str,
+    position: String,
+    adapter: &'a str,
+    transform: Option<&'a str>,
+    error: String,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named: Option<Named<'a>>,
+}
+
+/// A change that is not there, by its particulars.
+#[derive(Serialize)]
+struct Named<'a> {
+    operation: &'a str,
+    schema: &'a str,
+    table: &'a str,
+    key: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Meta<'a> {
+    fn of_event(batch: &'a Batch, index: u32, whole: bool) -> Meta<'a> {
+        let view = batch.view();
+        let event = view.event(index);
+        Meta {
+            event: if whole { envelope(batch, index) } else { None },
+            event_id: event.as_ref().map(|event| uuid(event.id())).unwrap_or_default(),
+            channel: event.map(|event| event.channel()).unwrap_or_default(),
+            position: position(&view, index),
+            ..Meta::default()
+        }
+    }
+
+    fn of_named(refused: &'a Refused) -> Meta<'a> {
+        let key = refused.row_key.iter().map(|(column, text)| (column.as_str(), text.as_str())).collect();
+        Meta {
+            event_id: uuid(refused.id),
+            channel: &refused.channel,
+            position: refused.key.to_order_key().to_hex(),
+            named: Some(Named {
+                operation: refused.op.name(),
+                schema: &refused.schema,
+                table: &refused.table,
+                key,
+            }),
+            ..Meta::default()
+        }
+    }
+}
+
+fn envelope(batch: &Batch, index: u32) -> Option<Box<RawValue>> {
+    let line = batch.json_lines(index, 1).ok()?;
+    let text = String::from_utf8(line.to_vec()).ok()?;
+    RawValue::from_string(text.trim_end().to_string()).ok()
 }
 
 fn position(view: &View<'_>, index: u32) -> String {

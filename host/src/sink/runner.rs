@@ -19,7 +19,7 @@ use crate::bus::{Delivery, Queue};
 use crate::component::instance::{Failure, Instance};
 use crate::component::v1::WireError;
 use crate::component::v1::calls::Outcome;
-use crate::dlq::Refusal;
+use crate::dlq::{Refusal, What};
 
 /// A write that has come back.
 struct Back {
@@ -123,15 +123,22 @@ impl Runner {
     /// Transforms a batch and puts what is left of it in the line.
     async fn take(&mut self, delivery: Delivery) -> Result<(), String> {
         let Delivery { batch, receipt, room } = delivery;
+        if let Some(origin) = batch.origin().filter(|origin| !origin.refused.is_empty()) {
+            let refusals = origin.refused.iter().map(Refusal::named).collect();
+            self.lane.dlq.put(&self.lane.name, refusals).await;
+        }
         let events = batch.events();
+        if events == 0 {
+            receipt.settle();
+            return Ok(());
+        }
         let derived = self.lane.chain.apply(batch).await;
         let left: u32 = derived.batches.iter().map(|batch| batch.events()).sum();
         let failed = derived.failed.len() as u64;
         self.lane.metrics.transformed(&self.lane.name, u64::from(events.saturating_sub(left)), failed);
         if !derived.failed.is_empty() {
             let refusals = derived.failed.iter().map(|failed| Refusal {
-                batch: Arc::clone(&failed.batch),
-                index: failed.index,
+                what: What::Event { batch: Arc::clone(&failed.batch), index: failed.index },
                 error: failed.error.clone(),
                 transform: Some(Arc::clone(&failed.by)),
             });
@@ -206,12 +213,8 @@ impl Runner {
     /// Dead-letters what is to be, and returns what is to be tried again.
     async fn settle(&mut self, batch: &Arc<Batch>, verdict: Verdict) -> Option<Arc<Batch>> {
         if !verdict.letters.is_empty() {
-            let refusals = verdict.letters.into_iter().map(|(index, error)| Refusal {
-                batch: Arc::clone(batch),
-                index,
-                error,
-                transform: None,
-            });
+            let letters = verdict.letters.into_iter();
+            let refusals = letters.map(|(index, error)| Refusal::delivery(batch, index, error));
             self.lane.dlq.put(&self.lane.name, refusals.collect()).await;
         }
         if verdict.again.is_empty() {
@@ -306,8 +309,7 @@ impl Runner {
             context: Vec::new(),
             retry_after_ms: None,
         };
-        let batch = Arc::clone(&work.batch);
-        let refusal = Refusal { batch: Arc::clone(&batch), index: 0, error, transform: None };
+        let refusal = Refusal::delivery(&work.batch, 0, error);
         self.lane.dlq.put(&self.lane.name, vec![refusal]).await;
         work.receipt.settle();
     }

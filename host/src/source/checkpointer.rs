@@ -59,7 +59,7 @@ impl Checkpointer {
                 due = Instant::now() + RETRY;
             }
             if ended {
-                return;
+                return self.link.farewell().await;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pgcdc_core::checkpoint::{Checkpoint, Identity, PostgresIdentity};
 use pgcdc_core::lsn::Lsn;
@@ -10,7 +10,7 @@ use pgcdc_core::resume::Stored;
 use tokio::sync::Notify;
 
 use crate::admin::status::SourceStatus;
-use crate::wal::Progress;
+use crate::wal::{Progress, Session};
 
 /// The live WAL session of a source.
 #[derive(Clone)]
@@ -37,6 +37,7 @@ struct State {
     /// What was stored when the process started, or since.
     stored: Option<Checkpoint>,
     wal: Option<Wal>,
+    session: Weak<Session>,
     /// (batches the bus must have settled, batches of the live session that are settled then), ascending.
     passed: VecDeque<(u64, u64)>,
     /// Batches of the live session that are settled.
@@ -76,15 +77,26 @@ impl SourceLink {
     }
 
     /// A WAL session begins; its number. Positions of earlier ones mean nothing any more.
-    pub(crate) fn begin(&self, progress: Arc<Progress>, identity: PostgresIdentity, temporary: bool) -> u64 {
+    pub(crate) fn begin(&self, live: &Arc<Session>) -> u64 {
+        let facts = live.facts();
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
-        state.wal = Some(Wal { session, progress, identity, temporary });
+        let (progress, identity) = (live.progress(), facts.identity.clone());
+        state.wal = Some(Wal { session, progress, identity, temporary: facts.temporary });
+        state.session = Arc::downgrade(live);
         state.passed.clear();
         state.settled = 0;
         drop(state);
         self.changed.notify_one();
         session
+    }
+
+    /// Tells the server the last confirmed position and says goodbye.
+    pub(crate) async fn farewell(&self) {
+        let session = self.lock().session.upgrade();
+        if let Some(session) = session {
+            session.close().await;
+        }
     }
 
     pub(crate) fn wal(&self) -> Option<Wal> {

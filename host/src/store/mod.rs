@@ -40,12 +40,6 @@ impl Memory {
         Ok(Memory(Arc::new(Mutex::new(Inner { blueprint, config, instance, versions: HashMap::new() }))))
     }
 
-    /// Everything whose key begins so.
-    pub(crate) async fn load(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let mut inner = self.0.lock().await;
-        inner.load(prefix).await
-    }
-
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let mut inner = self.0.lock().await;
         Ok(inner.load(key).await?.into_iter().find(|(found, _)| found == key).map(|(_, value)| value))

@@ -41,7 +41,8 @@ use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
 use serde::Serialize;
-use tokio::task::JoinHandle;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::postgres::Error;
 use queue::Queue;
@@ -116,8 +117,8 @@ pub struct Session {
     progress: Arc<Progress>,
     signals: Arc<Signals>,
     side: Arc<Side>,
-    reader: JoinHandle<()>,
-    writer: JoinHandle<()>,
+    /// Reader and writer; aborted when the session is dropped.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Session {
@@ -168,18 +169,14 @@ impl Session {
     }
 
     /// Tells the server the last confirmed position, says goodbye, and waits a moment until it is gone.
-    pub async fn close(mut self) {
+    pub async fn close(&self) {
         self.signals.close();
-        let gone = async { (&mut self.writer).await.and((&mut self.reader).await) };
+        let gone = async {
+            let mut tasks = self.tasks.lock().await;
+            while tasks.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(CLOSE_TIMEOUT, gone).await.is_err() {
             tracing::debug!("the server did not close the connection in time");
         }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.reader.abort();
-        self.writer.abort();
     }
 }

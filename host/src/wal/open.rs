@@ -15,6 +15,9 @@ use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::{Decision, Halt, ServerFacts, Stored, decide};
 
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
 use super::connection::{Connection, System, quote_name};
 use super::input::Input;
 use super::options::{Options, Plan, Values};
@@ -239,11 +242,12 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
         place: wire.place.clone(),
         silence,
     };
-    let reader = tokio::spawn({
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
         let queue = queue.clone();
         async move { queue.end(reader.run().await) }
     });
-    let writer = tokio::spawn({
+    tasks.spawn({
         let (queue, writing) = (queue.clone(), status::run(write, progress.clone(), signals.clone(), every));
         async move {
             if let Err(source) = writing.await {
@@ -251,7 +255,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
             }
         }
     });
-    Session { facts, queue, progress, signals, side, reader, writer }
+    Session { facts, queue, progress, signals, side, tasks: Mutex::new(tasks) }
 }
 
 fn halted(halt: Halt) -> Error {

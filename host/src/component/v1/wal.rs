@@ -56,9 +56,7 @@ impl HostWithStore<State> for HasSelf<State> {
             Ok(session) => Arc::new(session),
             Err(error) => return Ok(Err(refused(&error))),
         };
-        let facts = session.facts();
-        link.status.slot(&facts.identity.slot);
-        let number = link.begin(session.progress(), facts.identity.clone(), facts.temporary);
+        let number = link.begin(&session);
         crate::source::watch_lag(Arc::clone(&link), Arc::downgrade(&session));
         let replication = Replication { session, number, made: Arc::default() };
         accessor.with(|mut access| Ok(Ok(access.get().table.push(replication)?)))

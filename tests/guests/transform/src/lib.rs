@@ -52,7 +52,8 @@ impl Transform for Guest {
             Mode::Forgets => return forget_the_last(batch),
             Mode::Doubles => applied.dropped = (0..batch.count()).collect(),
             Mode::Garbage => {
-                applied.failures = vec![Failure { index: batch.count() + 7, error: Error::invalid("never given") }];
+                applied.failures =
+                    vec![Failure { index: batch.count() + 7, error: Error::invalid("never given") }];
             }
             Mode::Malformed => applied.batches = vec![Batch::build(&malformed(batch)?)?],
             Mode::Litters => {
