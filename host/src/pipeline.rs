@@ -91,12 +91,9 @@ impl Pipeline {
                 .map(|sink| (Arc::clone(&sink.name), marks.remove(&*sink.name).unwrap_or(source::NOTHING)));
             let acks = Acks::new(before.collect());
             let (living, alive) = watch::channel(None);
-            let fanout = Fanout::new(
-                Arc::clone(&acks),
-                entrances.clone(),
-                workshop.mode(detector),
-                workshop.metrics(),
-            );
+            let modes = workshop.sinks().iter().map(|sink| workshop.mode(detector, sink));
+            let fanout =
+                Fanout::new(Arc::clone(&acks), entrances.iter().cloned().zip(modes), workshop.metrics());
             board.acks.push(Arc::clone(&acks));
             board.sources.push(Shown {
                 name: Arc::clone(&link.name),

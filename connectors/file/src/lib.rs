@@ -8,12 +8,13 @@
 mod plan;
 mod progress;
 
-use std::ops::Range;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use futures_util::future::join_all;
 use pgcdc_sdk::files::File;
 use pgcdc_sdk::sink::{Outcome, WriteContext};
-use pgcdc_sdk::{Batch, Body, ByteSize, Config, Context, Encoding, Endpoint, Facts, Result, Sink, metrics};
+use pgcdc_sdk::{Batch, ByteSize, Config, Context, Encoding, Endpoint, Facts, Result, Sink, metrics};
 use plan::Step;
 use progress::{Entry, Progress};
 
@@ -37,7 +38,9 @@ pub struct Options {
 /// The open file.
 #[derive(Debug)]
 pub struct FileSink {
-    file: File,
+    path: Endpoint,
+    /// Opened anew after a failure: the host's handle on a file that failed is of no more use.
+    file: RefCell<Rc<File>>,
     max_bytes: u64,
     max_files: u32,
     progress: Progress,
@@ -47,13 +50,19 @@ impl Sink for FileSink {
     type Config = Options;
 
     async fn open(options: Options, _: &Context) -> Result<Self> {
-        let file = File::open(&options.path).await?;
-        let progress = Progress::new(file.size().await?);
+        let (file, size) = whole(&options.path).await?;
+        let progress = Progress::new(size);
         let max_bytes = match options.max_size.bytes() {
             0 => u64::MAX,
             bytes => bytes,
         };
-        Ok(Self { file, max_bytes, max_files: options.max_files, progress })
+        Ok(Self {
+            path: options.path,
+            file: RefCell::new(file),
+            max_bytes,
+            max_files: options.max_files,
+            progress,
+        })
     }
 
     fn facts(&self) -> Facts {
@@ -71,7 +80,9 @@ impl Sink for FileSink {
 impl FileSink {
     async fn append(&self, batch: &Batch, entry: &Entry<'_>) -> Result<()> {
         if entry.recovers() {
-            self.progress.recovered(self.file.size().await?);
+            let (file, size) = whole(&self.path).await?;
+            self.file.replace(file);
+            self.progress.recovered(size);
         }
         let size_of = |from, to| batch.slice(Encoding::JsonLines, from..to).size();
         let planned = plan::steps(self.progress.size_bytes(), self.max_bytes, batch.count(), size_of)?;
@@ -81,29 +92,32 @@ impl FileSink {
         for done in join_all(planned.steps.into_iter().map(|step| self.run(batch, step))).await {
             done?;
         }
-        self.file.sync().await
+        self.file().sync().await
     }
 
     async fn run(&self, batch: &Batch, step: Step) -> Result<()> {
         match step {
             Step::Append(events) => {
-                let position = self.file.append(self.lines(batch, events)).await?;
-                self.progress.appended(position);
+                self.file().append(batch.slice(Encoding::JsonLines, events)).await?;
             }
             Step::Rotate => {
-                self.progress.rotating();
-                self.file.rotate(self.max_files).await?;
+                self.file().rotate(self.max_files).await?;
                 metrics::count("rotations_total", 1.0);
             }
         }
         Ok(())
     }
 
-    /// What a failed write may have left of a line is closed off first.
-    fn lines<'a>(&self, batch: &'a Batch, events: Range<u32>) -> Body<'a> {
-        let lines = batch.slice(Encoding::JsonLines, events);
-        if self.progress.take_torn() { Body::from("\n").then(lines) } else { lines }
+    fn file(&self) -> Rc<File> {
+        Rc::clone(&self.file.borrow())
     }
+}
+
+/// The open file, without what a crash or a failed write left of a last line, and its size.
+async fn whole(path: &Endpoint) -> Result<(Rc<File>, u64)> {
+    let file = File::open(path).await?;
+    let size = file.mend(b'\n').await?;
+    Ok((Rc::new(file), size))
 }
 
 pgcdc_sdk::connector! {

@@ -1,7 +1,7 @@
 //! How far the file is, and what a failure means for the batches under way.
 //!
 //! Invariants: after a failure no batch succeeds until every one that was under way has failed, too; the
-//! first after that asks for the file's size before it plans anything.
+//! first after that opens the file anew and learns its size before it plans anything.
 
 use std::cell::Cell;
 
@@ -24,9 +24,6 @@ pub(crate) struct Progress {
     under_way: Cell<u32>,
     /// The file's size when everything under way is appended.
     size_bytes: Cell<u64>,
-    /// The file's size as far as it is known to end with a whole line.
-    whole_bytes: Cell<u64>,
-    torn: Cell<bool>,
 }
 
 /// One call of `write`.
@@ -38,13 +35,7 @@ pub(crate) struct Entry<'a> {
 
 impl Progress {
     pub(crate) fn new(size_bytes: u64) -> Self {
-        Self {
-            state: Cell::new(State::Sound),
-            under_way: Cell::new(0),
-            size_bytes: Cell::new(size_bytes),
-            whole_bytes: Cell::new(size_bytes),
-            torn: Cell::new(false),
-        }
+        Self { state: Cell::new(State::Sound), under_way: Cell::new(0), size_bytes: Cell::new(size_bytes) }
     }
 
     /// A call begins, unless an earlier one failed and has not been seen to the end.
@@ -69,26 +60,10 @@ impl Progress {
         self.size_bytes.set(size_bytes);
     }
 
-    pub(crate) fn appended(&self, position: u64) {
-        self.whole_bytes.set(position);
-    }
-
-    /// The next append begins a file.
-    pub(crate) fn rotating(&self) {
-        self.torn.set(false);
-    }
-
     /// The file's size is known again.
     pub(crate) fn recovered(&self, size_bytes: u64) {
-        self.torn.set(size_bytes != self.whole_bytes.get());
-        self.whole_bytes.set(size_bytes);
         self.size_bytes.set(size_bytes);
         self.state.set(State::Sound);
-    }
-
-    /// Does the file end within a line? Said once.
-    pub(crate) fn take_torn(&self) -> bool {
-        self.torn.replace(false)
     }
 }
 
@@ -132,19 +107,7 @@ mod tests {
         assert!(third.recovers());
         assert_eq!(progress.enter().unwrap_err().code, "not-tried");
         progress.recovered(15);
-        assert!(progress.take_torn() && !progress.take_torn());
         third.leave(Ok(())).unwrap();
         assert!(!progress.enter().unwrap().recovers());
-    }
-
-    #[test]
-    fn a_file_that_ends_with_a_whole_line_is_not_torn() {
-        let progress = Progress::new(10);
-        progress.appended(20);
-        progress.enter().unwrap().leave(Err(Error::unavailable("no sync"))).unwrap_err();
-        let next = progress.enter().unwrap();
-        progress.recovered(20);
-        assert!(!progress.take_torn());
-        next.leave(Ok(())).unwrap();
     }
 }

@@ -68,5 +68,5 @@ fn after_a_failure_it_goes_on_where_the_file_ends() {
     write(&sink, &batch(1..2)).unwrap();
     let text = String::from_utf8(testing::file("path")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!((lines.len(), lines[1]), (3, "{\"id\":"), "the torn line ends before the next begins");
+    assert_eq!(lines.len(), 2, "the torn line is cut off");
 }

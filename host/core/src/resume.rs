@@ -125,16 +125,16 @@ impl HaltCode {
         match self {
             HaltCode::SlotMissing | HaltCode::SlotInvalidated => {
                 "changes since the position are lost to this slot: drop the slot if it is still there, run \
-                 `pgcdc checkpoint reset`, start again and take a new snapshot"
+                 `pgcdc checkpoint reset`, start again, and copy the tables anew"
             }
             HaltCode::SlotUnusable => "name another slot with slot_name, or drop this one",
             HaltCode::IdentityChanged => {
-                "if this is the right database now, run `pgcdc checkpoint reset` and take a new snapshot; if not, \
+                "if this is the right database now, run `pgcdc checkpoint reset` and copy the tables anew; if not, \
                  correct the connection"
             }
             HaltCode::ServerBehind => {
                 "connect to the server that has our position; if it is lost, run `pgcdc checkpoint reset` and \
-                 take a new snapshot"
+                 copy the tables anew"
             }
             HaltCode::SlotAhead => {
                 "find out who else reads the slot; `pgcdc checkpoint adopt` goes on at the slot's position and \
@@ -142,10 +142,10 @@ impl HaltCode {
             }
             HaltCode::TimelineChanged => {
                 "connect to the server that follows on from our timeline; if it is lost, run `pgcdc checkpoint \
-                 reset` and take a new snapshot"
+                 reset` and copy the tables anew"
             }
             HaltCode::PublicationChanged => {
-                "tables may have been missing from it for a while: take a new snapshot, or run `pgcdc checkpoint \
+                "tables may have been missing from it for a while: copy the tables anew, or run `pgcdc checkpoint \
                  adopt` if you know that nothing was changed meanwhile"
             }
         }

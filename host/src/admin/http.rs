@@ -115,7 +115,6 @@ impl Admin {
                 lag_seconds: Some(one.lag_s()),
                 last_error: shown.map(|trouble| trouble.error.clone()),
                 next_step: shown.map(|trouble| trouble.next_step.clone()),
-                ..SourceStatus::default()
             }
         });
         let sinks = self.board.sinks.iter().enumerate().map(|(index, shown)| {
@@ -127,6 +126,7 @@ impl Admin {
                 name: name.to_string(),
                 uses,
                 in_flight,
+                dead_lettered: one.dead_letters(),
                 state: doing(one.is_up(), trouble.is_some()),
                 position: Some(one.position()).filter(|position| !position.is_empty()),
                 lag_seconds: Some(one.lag_s()),

@@ -1,5 +1,6 @@
 //! Every metric's name and labels, once.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,8 @@ pub struct Metrics {
     connector_counters: CounterVec,
     connector_gauges: GaugeVec,
     connector_histograms: HistogramVec,
-    connector_series: Mutex<std::collections::HashSet<String>>,
-    drop_logged: Mutex<Option<Instant>>,
+    connector_series: Mutex<HashSet<String>>,
+    drop_logged: Mutex<HashMap<String, Instant>>,
 }
 
 /// Registers a collector; a name that is there twice is a fault of this file, seen by its test.
@@ -185,9 +186,9 @@ impl Metrics {
     pub(crate) fn dropped(&self, sink: &str, events: u64) -> bool {
         self.dropped.with_label_values(&[sink]).inc_by(events);
         let Ok(mut logged) = self.drop_logged.lock() else { return false };
-        let due = logged.is_none_or(|at| at.elapsed() >= DROP_LOG_EVERY);
+        let due = logged.get(sink).is_none_or(|at| at.elapsed() >= DROP_LOG_EVERY);
         if due {
-            *logged = Some(Instant::now());
+            logged.insert(sink.to_string(), Instant::now());
         }
         due
     }

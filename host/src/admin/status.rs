@@ -97,6 +97,7 @@ impl SourceStatus {
 pub struct LaneStatus {
     health: Health,
     delivered: AtomicU64,
+    dead_letters: AtomicU64,
     last_key: Mutex<Vec<u8>>,
     lag_ms: AtomicU64,
 }
@@ -111,6 +112,15 @@ impl LaneStatus {
         if !self.health.up.load(Ordering::Relaxed) {
             self.health.set(true, None);
         }
+    }
+
+    pub(crate) fn dead_lettered(&self, events: u64) {
+        self.dead_letters.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events dead-lettered since the start.
+    pub fn dead_letters(&self) -> u64 {
+        self.dead_letters.load(Ordering::Relaxed)
     }
 
     pub(crate) fn opened(&self) {

@@ -30,12 +30,12 @@ pub(crate) enum Mode {
 pub(crate) struct Fanout {
     acks: Arc<Acks>,
     lanes: Vec<Entrance>,
-    mode: Mode,
     metrics: Arc<Metrics>,
 }
 
 struct Entrance {
     lane: lane::Sender,
+    mode: Mode,
     /// What the lane had done before the process started; none once the source is past it.
     before: Option<LaneMark>,
 }
@@ -46,17 +46,17 @@ struct Entrance {
 pub(crate) struct Closed;
 
 impl Fanout {
+    /// For these lanes, in the order that `acks` has them.
     pub(crate) fn new(
         acks: Arc<Acks>,
-        lanes: Vec<lane::Sender>,
-        mode: Mode,
+        lanes: impl Iterator<Item = (lane::Sender, Mode)>,
         metrics: Arc<Metrics>,
     ) -> Fanout {
         let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
-        let entrance = |(index, lane)| Entrance { lane, before: before(index) };
-        let lanes: Vec<Entrance> = lanes.into_iter().enumerate().map(entrance).collect();
+        let entrance = |(index, (lane, mode))| Entrance { lane, mode, before: before(index) };
+        let lanes: Vec<Entrance> = lanes.enumerate().map(entrance).collect();
         metrics.lanes(lanes.len() as u64);
-        Fanout { acks, lanes, mode, metrics }
+        Fanout { acks, lanes, metrics }
     }
 
     /// Hands a batch to every lane; waits, if it has to, for the slowest.
@@ -67,7 +67,7 @@ impl Fanout {
         last: OrderKey,
     ) -> Result<(), Closed> {
         let bytes = batch.len_bytes() as u64;
-        let receipts = self.acks.deliver(first, last, bytes).map_err(|error| {
+        let receipts = self.acks.deliver(last, bytes).map_err(|error| {
             tracing::error!(%error, "batch refused by its own bookkeeping");
             Closed
         })?;
@@ -77,7 +77,7 @@ impl Fanout {
                 receipt.settle();
                 continue;
             };
-            match self.mode {
+            match entrance.mode {
                 Mode::Reliable => entrance.lane.send(owed, receipt, &self.metrics).await?,
                 Mode::Fast => entrance.lane.offer(owed, receipt, &self.metrics)?,
             }

@@ -30,7 +30,6 @@ pub struct Invocation {
     name = "pgcdc",
     version,
     about = "Captures changes from databases and delivers them anywhere",
-    disable_version_flag = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -12,7 +12,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Prints the status as a table, or as JSON.
-pub fn status(options: &Options) -> Result<ExitCode, String> {
+pub(super) fn status(options: &Options) -> Result<ExitCode, String> {
     let configured = std::env::var("PGCDC_METRICS_ADDR").ok().and_then(|address| address.parse().ok());
     let address = options
         .metrics_addr

@@ -143,6 +143,7 @@ pub(super) fn block_on<R>(work: impl Future<Output = Result<R, String>>) -> Resu
 fn start(manifest: &Manifest, flags: &Overrides, host: &Host) -> Result<ExitCode, String> {
     let (workshop, settings) = workshop(manifest, flags)?;
     let skip = settings.skip_validation || host.skip_validation;
+    let _alone = workshop.lock()?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let listener = match settings.metrics_addr {

@@ -11,7 +11,7 @@ use super::main::{block_on, read, workshop};
 use crate::manifest::settings::Overrides;
 
 /// Runs one of the three.
-pub fn command(action: Action, global: &args::Global) -> Result<ExitCode, String> {
+pub(super) fn command(action: Action, global: &args::Global) -> Result<ExitCode, String> {
     match action {
         Action::Show { of, json } => show(&of, global, json),
         Action::Adopt { of, yes } => change(&of, global, yes, Change::Adopt),

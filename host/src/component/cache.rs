@@ -21,7 +21,7 @@ use super::grants::private_folder;
 use super::native::Trusted;
 
 /// The hidden command of this program that compiles: wasm on stdin, code on stdout.
-pub const COMPILE_COMMAND: &str = "__compile";
+pub(crate) const COMPILE_COMMAND: &str = "__compile";
 
 const DIGEST_BYTES: usize = 64;
 
@@ -128,7 +128,7 @@ fn compile_in_child(wasm: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// What the child does. Its exit code is 0 if the code is on stdout.
-pub fn compile_command() -> std::process::ExitCode {
+pub(crate) fn compile_command() -> std::process::ExitCode {
     let mut wasm = Vec::new();
     let read = std::io::stdin().lock().take(pgcdc_artifact::FILE_BYTES_MAX + 1).read_to_end(&mut wasm);
     let compiled = read

@@ -11,13 +11,13 @@ use wasmtime::ResourceLimiter;
 
 /// The limits of one instance; the operator's `limits`, or these defaults.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Linear memory, and the batches that its handles keep; each.
-    pub memory_bytes_max: usize,
+    pub(crate) memory_bytes_max: usize,
     /// CPU time without finishing a call or asking the host for anything.
-    pub cpu_max: Duration,
+    pub(crate) cpu_max: Duration,
     /// Wall clock of one call.
-    pub call_max: Duration,
+    pub(crate) call_max: Duration,
 }
 
 impl Default for Limits {
@@ -114,7 +114,7 @@ impl Default for LogRate {
 
 impl LogRate {
     /// Whether one more line may be written; says how many were not, once lines are admitted again.
-    pub(super) fn admit(&mut self) -> bool {
+    pub(super) fn admit(&mut self, connector: &str) -> bool {
         let now = Instant::now();
         self.tokens = (self.tokens + (now - self.refilled).as_secs_f64() * LOG_PER_S).min(LOG_BURST);
         self.refilled = now;
@@ -124,7 +124,8 @@ impl LogRate {
         }
         self.tokens -= 1.0;
         if self.suppressed > 0 {
-            tracing::warn!(suppressed = self.suppressed, "log lines of a connector were over its rate");
+            let suppressed = self.suppressed;
+            tracing::warn!(connector, suppressed, "log lines of a connector were over its rate");
             self.suppressed = 0;
         }
         true

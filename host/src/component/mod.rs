@@ -15,5 +15,3 @@ pub(crate) mod registry;
 pub(crate) mod services;
 pub(crate) mod state;
 pub(crate) mod v1;
-
-pub use limits::Limits;

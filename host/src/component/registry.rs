@@ -29,7 +29,7 @@ const INERT: [&str; 6] = ["types", "batches", "log", "metrics", "crypto", "kv"];
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/"];
 
 /// The descriptions of all shipped connectors.
-pub fn shipped() -> &'static [Description] {
+pub(crate) fn shipped() -> &'static [Description] {
     static DESCRIPTIONS: OnceLock<Vec<Description>> = OnceLock::new();
     DESCRIPTIONS.get_or_init(|| {
         let read = |embedded: &Embedded| match Description::from_json(embedded.description) {
@@ -44,7 +44,7 @@ pub fn shipped() -> &'static [Description] {
 }
 
 /// Connectors that exist in the source tree and were not built into this program.
-pub fn absent() -> Vec<&'static str> {
+pub(crate) fn absent() -> Vec<&'static str> {
     EXPECTED.iter().copied().filter(|name| SHIPPED.iter().all(|shipped| shipped.file != *name)).collect()
 }
 
@@ -59,19 +59,19 @@ pub(crate) fn load_shipped(runtime: &Runtime, kind: Kind, name: &str) -> Result<
 }
 
 /// A component's file, looked into and not yet compiled.
-pub struct Opened {
+pub(crate) struct Opened {
     /// Its bytes.
-    pub wasm: Vec<u8>,
+    pub(crate) wasm: Vec<u8>,
     /// sha256 of the bytes.
-    pub digest: String,
+    pub(crate) digest: String,
     /// What it says about itself.
-    pub description: Description,
+    pub(crate) description: Description,
     /// What it really imports and exports.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
 }
 
 /// Reads a component's file. The error is one line: what was expected and what was found.
-pub fn open(path: &Path) -> Result<Opened, String> {
+pub(crate) fn open(path: &Path) -> Result<Opened, String> {
     let fail = |cause: String| format!("{}: {cause}", path.display());
     let size = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
     if size > pgcdc_artifact::FILE_BYTES_MAX {
@@ -112,7 +112,7 @@ fn look_into(wasm: Vec<u8>) -> Result<Opened, String> {
 }
 
 /// Compiles a component into the cache under the state directory.
-pub fn compile(opened: &Opened, state_dir: &Path) -> Result<(), String> {
+pub(crate) fn compile(opened: &Opened, state_dir: &Path) -> Result<(), String> {
     let runtime = Runtime::new().map_err(|e| format!("{e:#}"))?;
     let cache = Cache::open(&state_dir.join("components")).map_err(|e| e.to_string())?;
     opened.load(&runtime, &cache).map(drop)
@@ -120,7 +120,7 @@ pub fn compile(opened: &Opened, state_dir: &Path) -> Result<(), String> {
 
 impl Opened {
     /// Refuses a file whose digest is not the pinned one.
-    pub fn check_pin(&self, pin: Option<&[u8; 32]>) -> Result<(), String> {
+    pub(crate) fn check_pin(&self, pin: Option<&[u8; 32]>) -> Result<(), String> {
         let Some(pin) = pin else { return Ok(()) };
         let pinned: String = pin.iter().map(|byte| format!("{byte:02x}")).collect();
         if pinned == self.digest {

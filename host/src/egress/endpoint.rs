@@ -208,13 +208,16 @@ impl Endpoint {
         let _ = url.set_password(None);
         url.set_fragment(None);
         if !path.is_empty() {
-            let decoded_dots = path.to_ascii_lowercase().replace("%2e", ".");
-            let leads_out = decoded_dots.split(['/', '\\']).any(|segment| segment == "..");
-            if leads_out || path.contains(['?', '#']) {
-                return Err(failed("denied", format!("path leads out of {}", self.shown())));
-            }
+            // Servers decode what URLs do not; and what parsers of URLs drop (tabs, line breaks) must not hide dots.
+            let decoded =
+                path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+            let leads_out = decoded.split(['/', '\\']).any(|segment| segment == "..");
+            let unsound = path.contains(|letter: char| letter.is_control() || matches!(letter, '?' | '#'));
             let base = url.path().trim_end_matches('/').to_string();
             url.set_path(&format!("{base}/{}", path.trim_start_matches('/')));
+            if leads_out || unsound || !url.path().starts_with(&format!("{base}/")) {
+                return Err(failed("denied", format!("path leads out of {}", self.shown())));
+            }
         }
         if !query.is_empty() {
             let merged = match url.query() {
@@ -266,7 +269,21 @@ mod tests {
         let url = |path, query| endpoint.url_for(path, query).map(|url| url.to_string());
         assert_eq!(url("", "").unwrap(), "https://example.com/in/tenant?key=1");
         assert_eq!(url("/bulk", "a=2").unwrap(), "https://example.com/in/tenant/bulk?key=1&a=2");
-        for path in ["..", "../x", "a/../../x", "%2e%2E/x", "a\\..\\x", "x?y", "x#y", ".%2e/x"] {
+        let bad = [
+            "..",
+            "../x",
+            "a/../../x",
+            "%2e%2E/x",
+            "a\\..\\x",
+            "x?y",
+            "x#y",
+            ".%2e/x",
+            ".\t./x",
+            ".\n./.\r./x",
+            "..%2fx",
+            "..%5Cx",
+        ];
+        for path in bad {
             assert_eq!(url(path, "").unwrap_err().code, "denied", "{path}");
         }
     }

@@ -20,6 +20,7 @@ pub(super) enum Op {
     Replace(Vec<u8>, Answer<()>),
     Read(u32, Answer<Vec<u8>>),
     Size(Answer<u64>),
+    Mend(u8, Answer<u64>),
     Rotate(u32, Answer<()>),
 }
 
@@ -119,6 +120,11 @@ impl Actor {
                 let size = self.file.metadata().map(|metadata| metadata.len());
                 let _ = answer.send(size.map_err(|e| Error::io(&self.path, "look at", &e)));
             }
+            Op::Mend(separator, answer) => {
+                self.settle().await;
+                let result = self.write(move |file| mend(file, separator)).await;
+                let _ = answer.send(result);
+            }
             Op::Rotate(keep, answer) => {
                 let rotated = self.rotate(keep).await;
                 let _ = answer.send(rotated);
@@ -163,6 +169,30 @@ fn replace(file: &File, content: &[u8]) -> std::io::Result<()> {
     let mut file = file;
     file.set_len(0)?;
     file.write_all(content)
+}
+
+/// Looks for the separator from the end on.
+fn mend(file: &File, separator: u8) -> std::io::Result<u64> {
+    const CHUNK_BYTES: u64 = 64 * 1024;
+    let mut file = file;
+    let mut end = file.metadata()?.len();
+    let mut chunk = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK_BYTES);
+        chunk.clear();
+        file.seek(SeekFrom::Start(start))?;
+        file.take(end - start).read_to_end(&mut chunk)?;
+        if let Some(at) = chunk.iter().rposition(|byte| *byte == separator) {
+            end = start + at as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end != file.metadata()?.len() {
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    Ok(end)
 }
 
 fn append(file: &File, chunks: &[Bytes]) -> std::io::Result<u64> {

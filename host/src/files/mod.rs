@@ -88,6 +88,11 @@ impl File {
         self.ask(Op::Size).await
     }
 
+    /// Cuts off what follows the last byte of this value; the size after that.
+    pub(crate) async fn mend(&self, separator: u8) -> Result<u64, Error> {
+        self.ask(|answer| Op::Mend(separator, answer)).await
+    }
+
     /// Shifts the old ones, keeps `keep` of them, and goes on with an empty file.
     pub(crate) async fn rotate(&self, keep: u32) -> Result<(), Error> {
         self.ask(|answer| Op::Rotate(keep, answer)).await

@@ -47,3 +47,24 @@ async fn a_full_device_breaks_the_file_for_good() {
     assert!(matches!(file.append(vec![Bytes::from_static(b"x")]).await, Err(Error::Broken(_))));
     assert!(matches!(file.sync().await, Err(Error::Broken(_))));
 }
+
+#[tokio::test]
+async fn a_torn_record_is_cut_off() {
+    let folder = folder("mend");
+    let path = folder.join("a");
+    let long = "x".repeat(200_000);
+    for (before, after) in [
+        ("", ""),
+        ("a\n", "a\n"),
+        ("a\nb", "a\n"),
+        ("b", ""),
+        (&*format!("{long}\n{long}"), &*format!("{long}\n")),
+    ] {
+        std::fs::write(&path, before).unwrap();
+        let file = File::open(path.clone()).await.unwrap();
+        assert_eq!(file.mend(b'\n').await.unwrap(), after.len() as u64);
+        file.append(vec![Bytes::from_static(b"c\n")]).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}c\n"));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -77,13 +77,17 @@ impl Address {
         Address { text: joined.display().to_string().into(), ..self }
     }
 
-    /// The text with the password and the query's values replaced by `***`, for printing a manifest that
-    /// the operator asked to see; path and host stay.
+    /// The text with the password, the query, and a web address's path replaced by `***`, for printing a manifest that
+    /// the operator asked to see.
     pub fn without_password(&self) -> String {
         let Some((scheme, authority, rest)) = self.parts() else {
             let plain = self.is_path() || !self.text.contains(['=', '@']);
             return if plain { self.text.to_string() } else { "***".to_owned() };
         };
+        if rest.contains('@') {
+            // A password with an unescaped `/`: where it ends cannot be known.
+            return format!("{scheme}://***");
+        }
         let authority = match authority.rsplit_once('@') {
             None => authority.to_owned(),
             Some((user, host)) => match user.split_once(':') {
@@ -93,6 +97,8 @@ impl Address {
         };
         let (path, query) = rest.split_once(['?', '#']).unwrap_or((rest, ""));
         let query = if query.is_empty() { "" } else { "?***" };
+        // The path of a web address may be a token, as hooks have it.
+        let path = if scheme.starts_with("http") && path.len() > 1 { "/***" } else { path };
         format!("{scheme}://{authority}{path}{query}")
     }
 }

@@ -24,7 +24,7 @@ use crate::component::registry;
 use crate::component::services::Services;
 use crate::console::Console;
 use crate::dlq::Dlq;
-use crate::manifest::model::Use;
+use crate::manifest::model::{OnFull, Use};
 use crate::manifest::ready::{Checked, Ready, ReadySink, SecretSource};
 use crate::manifest::settings::{BusMode, Settings};
 use crate::sink::{Lane, Policy};
@@ -67,6 +67,17 @@ impl Workshop {
         })
     }
 
+    /// The state directory for this process alone, for as long as the answer lives.
+    pub fn lock(&self) -> Result<std::fs::File, String> {
+        let path = self.state_dir.join("lock");
+        let file = std::fs::File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        file.try_lock().map_err(|_| {
+            let folder = self.state_dir.display();
+            format!("another pgcdc uses the state directory {folder}: stop it, or give this one its own --state-dir")
+        })?;
+        Ok(file)
+    }
+
     /// The process's metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
@@ -95,25 +106,19 @@ impl Workshop {
     }
 
     fn component(&self, ready: &Ready, grants: &Grants) -> Result<Component, String> {
-        let fail = |cause: String| format!("{}: {cause}", ready.name);
         let key = format!("{:?}/{:?}", ready.kind, ready.uses);
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         let component = match (&ready.uses, components.get(&key)) {
             (Use::Shipped(_), Some(component)) => component.clone(),
-            (Use::Shipped(name), None) => {
-                registry::load_shipped(&self.runtime, ready.kind, name).map_err(fail)?
-            }
+            (Use::Shipped(name), None) => registry::load_shipped(&self.runtime, ready.kind, name)?,
             (Use::File(path), _) => {
-                let opened = registry::open(path).map_err(fail)?;
-                opened.check_pin(ready.sha256.as_ref()).map_err(fail)?;
-                opened.check_grants(grants).map_err(fail)?;
-                opened.load(&self.runtime, &self.cache).map_err(fail)?
+                let opened = registry::open(path)?;
+                opened.check_pin(ready.sha256.as_ref())?;
+                opened.check_grants(grants)?;
+                opened.load(&self.runtime, &self.cache)?
             }
             (other, _) => {
-                return Err(fail(format!(
-                    "{} cannot be had: this pgcdc has no registry client",
-                    other.typed()
-                )));
+                return Err(format!("{} cannot be had: this pgcdc has no registry client", other.typed()));
             }
         };
         components.insert(key, component.clone());
@@ -126,8 +131,7 @@ impl Workshop {
         memory: Option<&Memory>,
         source: Option<Arc<SourceLink>>,
     ) -> Result<Blueprint, String> {
-        let grants =
-            Grants::resolve(&ready.grants, &self.secrets).map_err(|e| format!("{}: {e}", ready.name))?;
+        let grants = Grants::resolve(&ready.grants, &self.secrets)?;
         self.blueprint_with(ready, grants, memory, source)
     }
 
@@ -164,7 +168,10 @@ impl Workshop {
     /// The checkpoint store that the manifest names, or a file store under the state directory.
     pub(super) async fn memory(&self) -> Result<Memory, String> {
         let (blueprint, config) = match &self.checked.checkpoint {
-            Some(ready) => (self.blueprint(ready, None, None)?, ready.config.to_string()),
+            Some(ready) => {
+                let named = |e: String| format!("checkpoint: {e}");
+                (self.blueprint(ready, None, None).map_err(named)?, ready.config.to_string())
+            }
             None => {
                 let ready = default_store()?;
                 let grants = Grants::default().with_folder("path", &self.state_dir);
@@ -176,7 +183,8 @@ impl Workshop {
 
     pub(super) async fn dlq(&self, memory: &Memory) -> Result<Dlq, String> {
         let Some(ready) = &self.checked.dlq else { return Ok(Dlq::none(self.metrics())) };
-        let blueprint = self.blueprint(&ready.connector, Some(memory), None)?;
+        let named = |e: String| format!("dlq: {e}");
+        let blueprint = self.blueprint(&ready.connector, Some(memory), None).map_err(named)?;
         let config = ready.connector.config.to_string();
         Dlq::open(blueprint, config, ready.raw, self.metrics()).await.map_err(|e| format!("dlq: {e}"))
     }
@@ -205,9 +213,10 @@ impl Workshop {
         let mut stages = Vec::with_capacity(transforms.len());
         for ready in transforms {
             let number = self.stages.fetch_add(1, Ordering::Relaxed);
-            let blueprint = self.blueprint(ready, Some(memory), None)?;
+            let named = |e: String| format!("transform {}: {e}", ready.name);
+            let blueprint = self.blueprint(ready, Some(memory), None).map_err(named)?;
             let stage = Stage::open(number, blueprint, ready.config.to_string()).await;
-            stages.push(stage.map_err(|e| format!("transform {}: {e}", ready.name))?);
+            stages.push(stage.map_err(|e| named(e.to_string()))?);
         }
         Ok(stages)
     }
@@ -224,9 +233,10 @@ impl Workshop {
         &self.checked.detectors
     }
 
-    /// Batches that a lane's queue has room for: an event is a batch at worst.
+    /// Batches that a lane's queue has room for. Few: while lanes are busy the WAL gathers in larger batches, which cost
+    /// each of them less.
     pub(super) fn batches_max(&self) -> usize {
-        self.settings.bus.buffer_events as usize
+        (self.settings.bus.buffer_events as usize / 64).max(1)
     }
 
     pub(super) async fn lane(
@@ -237,7 +247,11 @@ impl Workshop {
         common: &[Arc<Stage>],
     ) -> Result<Lane, String> {
         let name: Arc<str> = sink.connector.name.as_str().into();
-        let mut blueprint = self.blueprint(&sink.connector, Some(memory), None)?;
+        let named = |e: String| format!("sinks.{}: {e}", sink.connector.name);
+        if sink.policy.rate_limit_per_second.is_some() || sink.policy.breaker.is_some() {
+            return Err(named("policy: rate_limit and breaker are not in this version; remove them".into()));
+        }
+        let mut blueprint = self.blueprint(&sink.connector, Some(memory), None).map_err(named)?;
         if let Some(timeout) = sink.policy.timeout {
             blueprint.limits.call_max = timeout;
         }
@@ -275,11 +289,17 @@ impl Workshop {
         link: &Arc<SourceLink>,
         memory: &Memory,
     ) -> Result<Blueprint, String> {
-        self.blueprint(detector, Some(memory), Some(Arc::clone(link)))
+        let named = |e: String| format!("detectors.{}: {e}", detector.name);
+        self.blueprint(detector, Some(memory), Some(Arc::clone(link))).map_err(named)
     }
 
     /// As the operator says; else `fast` only for sources that cannot be held back.
-    pub(super) fn mode(&self, detector: &Ready) -> Mode {
+    pub(super) fn mode(&self, detector: &Ready, sink: &ReadySink) -> Mode {
+        match sink.policy.on_full {
+            Some(OnFull::Drop) => return Mode::Fast,
+            Some(OnFull::Block) => return Mode::Reliable,
+            None => {}
+        }
         match self.settings.bus.mode {
             Some(BusMode::Fast) => Mode::Fast,
             Some(BusMode::Reliable) => Mode::Reliable,

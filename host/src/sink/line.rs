@@ -1,6 +1,7 @@
 //! The line of work of one lane: what is to be written, in order, and what is under way.
 //!
-//! Invariants. Work starts front to back. While the line recovers from a failure nothing starts until nothing is under
+//! Invariants. Work starts front to back, and leaves front to back: what is done behind something that is not waits, because
+//! when an instance ends all of it is written again, and an old row must not come behind a newer one. While the line recovers from a failure nothing starts until nothing is under
 //! way; while anything in it is suspected of ending instances, one at a time.
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ struct Slot {
     ticket: u64,
     work: Work,
     running: bool,
+    done: bool,
 }
 
 /// See the file's head.
@@ -52,7 +54,7 @@ impl Line {
 
     pub(super) fn push(&mut self, work: Work) {
         let ticket = self.ticket();
-        self.slots.push_back(Slot { ticket, work, running: false });
+        self.slots.push_back(Slot { ticket, work, running: false, done: false });
     }
 
     fn ticket(&mut self) -> u64 {
@@ -75,7 +77,7 @@ impl Line {
         if self.recovering || self.running >= if suspicious { 1 } else { concurrency } {
             return None;
         }
-        let slot = self.slots.iter_mut().find(|slot| !slot.running)?;
+        let slot = self.slots.iter_mut().find(|slot| !slot.running && !slot.done)?;
         slot.running = true;
         slot.work.attempts += 1;
         self.running += 1;
@@ -91,6 +93,22 @@ impl Line {
         let position = self.position(ticket)?;
         self.running -= 1;
         self.slots.remove(position).map(|slot| slot.work)
+    }
+
+    /// Work that has come back, and is done.
+    pub(super) fn done(&mut self, ticket: u64) {
+        let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) else {
+            return;
+        };
+        slot.running = false;
+        slot.done = true;
+        self.running -= 1;
+    }
+
+    /// The front of the line, if it is done.
+    pub(super) fn pop_done(&mut self) -> Option<Work> {
+        self.slots.front().filter(|slot| slot.done)?;
+        self.slots.pop_front().map(|slot| slot.work)
     }
 
     /// Work that has come back is to be tried again: all of it, or what is left of it.
@@ -114,7 +132,7 @@ impl Line {
     /// Work that was held comes back, ahead of all else.
     pub(super) fn push_front(&mut self, work: Work) {
         let ticket = self.ticket();
-        self.slots.push_front(Slot { ticket, work, running: false });
+        self.slots.push_front(Slot { ticket, work, running: false, done: false });
     }
 
     /// The instance has ended: everything under way comes back, suspected.
@@ -125,13 +143,15 @@ impl Line {
             slot.work.deaths += 1;
             slot.work.accompanied = accompanied;
         }
+        self.slots.iter_mut().for_each(|slot| slot.done = false);
         self.running = 0;
         self.recovering = true;
     }
 
     /// Work that has ended instances twice, the last time alone.
     pub(super) fn culprit(&mut self) -> Option<Work> {
-        let proven = |slot: &Slot| slot.work.deaths >= 2 && !slot.work.accompanied && !slot.running;
+        let proven =
+            |slot: &Slot| slot.work.deaths >= 2 && !slot.work.accompanied && !slot.running && !slot.done;
         let position = self.slots.iter().position(proven)?;
         self.slots.remove(position).map(|slot| slot.work)
     }

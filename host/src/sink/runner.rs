@@ -31,6 +31,9 @@ struct Back {
 
 type Writing = Pin<Box<dyn Future<Output = Back> + Send>>;
 
+/// The same failure is logged again after this long.
+const SAME_AGAIN: Duration = Duration::from_secs(5);
+
 pub(super) struct Runner {
     lane: Lane,
     instance: Arc<Instance>,
@@ -46,6 +49,8 @@ pub(super) struct Runner {
     /// Since when deliveries succeed.
     healthy_since: Option<Instant>,
     wait_at_least: Duration,
+    /// The last failure that was logged, and when.
+    reported: Option<(Instant, String)>,
 }
 
 impl Runner {
@@ -64,6 +69,7 @@ impl Runner {
             backoff,
             healthy_since: None,
             wait_at_least: Duration::ZERO,
+            reported: None,
         }
     }
 
@@ -136,6 +142,7 @@ impl Runner {
         let left: u32 = derived.batches.iter().map(|batch| batch.events()).sum();
         let failed = derived.failed.len() as u64;
         self.lane.metrics.transformed(&self.lane.name, u64::from(events.saturating_sub(left)), failed);
+        self.lane.status.dead_lettered(failed);
         if !derived.failed.is_empty() {
             let refusals = derived.failed.iter().map(|failed| Refusal {
                 what: What::Event { batch: Arc::clone(&failed.batch), index: failed.index },
@@ -181,9 +188,12 @@ impl Runner {
                 }
             }
             Ok(Some(verdict)) => {
+                if let Some(error) = verdict.error.as_ref().filter(|error| error.code == "end") {
+                    return Err(format!("sinks.{}: {}", self.lane.name, error.message));
+                }
                 let again = self.settle(&batch, verdict).await;
                 match again {
-                    None => self.done(back.ticket, &batch),
+                    None => self.done(back.ticket),
                     Some(left) => self.line.retry(back.ticket, Some(left)),
                 }
             }
@@ -195,23 +205,26 @@ impl Runner {
         self.line.running(ticket).map(|work| (Arc::clone(&work.batch), work.attempts))
     }
 
-    fn done(&mut self, ticket: u64, batch: &Batch) {
-        if let Some(work) = self.line.finish(ticket) {
-            self.finish(work, batch);
+    fn done(&mut self, ticket: u64) {
+        self.line.done(ticket);
+        while let Some(work) = self.line.pop_done() {
+            self.finish(work);
         }
         self.healthy_since.get_or_insert_with(Instant::now);
         self.backoff.succeeded();
     }
 
-    fn finish(&self, work: Work, batch: &Batch) {
-        self.lane.metrics.delivered(&self.lane.name, u64::from(batch.events()));
-        self.lane.status.delivered(batch);
+    fn finish(&self, work: Work) {
+        self.lane.status.delivered(&work.batch);
         work.receipt.settle();
         drop(work.room);
     }
 
     /// Dead-letters what is to be, and returns what is to be tried again.
     async fn settle(&mut self, batch: &Arc<Batch>, verdict: Verdict) -> Option<Arc<Batch>> {
+        let durable = batch.events() as usize - verdict.letters.len() - verdict.again.len();
+        self.lane.metrics.delivered(&self.lane.name, durable as u64);
+        self.lane.status.dead_lettered(verdict.letters.len() as u64);
         if !verdict.letters.is_empty() {
             let letters = verdict.letters.into_iter();
             let refusals = letters.map(|(index, error)| Refusal::delivery(batch, index, error));
@@ -238,6 +251,11 @@ impl Runner {
         let next_step = Kind::from_code(&error.code).policy().next_step;
         self.healthy_since = None;
         self.lane.status.failed(&error.message, next_step);
+        let same = |(at, said): &(Instant, String)| at.elapsed() < SAME_AGAIN && *said == error.message;
+        if self.reported.as_ref().is_some_and(same) {
+            return;
+        }
+        self.reported = Some((Instant::now(), error.message.clone()));
         tracing::warn!(
             sink = &*self.lane.name,
             code = error.code,
@@ -336,7 +354,7 @@ impl Runner {
             let batch = Arc::clone(&work.batch);
             match judge(settlement.outcome, batch.events(), out_of_attempts) {
                 Ok(Some(verdict)) => match self.settle(&batch, verdict).await {
-                    None => self.finish(work, &batch),
+                    None => self.finish(work),
                     Some(left) => self.line.push(Work { batch: left, ..work }),
                 },
                 Ok(None) | Err(_) => {

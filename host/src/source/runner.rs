@@ -56,9 +56,9 @@ impl Runner {
             self.living.send_replace(None);
             self.metrics.source_up(&self.link.name, false);
             self.metrics.source_failed(&self.link.name);
-            self.judge(&failure)?;
+            let next_step = self.judge(&failure)?;
             let wait = backoff.failed(began.elapsed(), crate::random());
-            tracing::warn!(detector = &*self.link.name, error = %failure, retry_in_ms = wait.as_millis() as u64, "source failed, trying again");
+            tracing::warn!(detector = &*self.link.name, error = %failure, retry_in_ms = wait.as_millis() as u64, next_step, "source failed, trying again");
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
@@ -67,7 +67,7 @@ impl Runner {
     }
 
     /// Permanent failures stop the source; the others are worth another try.
-    fn judge(&self, failure: &Failure) -> Result<(), String> {
+    fn judge(&self, failure: &Failure) -> Result<String, String> {
         let (message, policy, step) = match failure {
             Failure::Refused(error) => {
                 let policy = Kind::from_code(&error.code).policy();
@@ -79,7 +79,7 @@ impl Runner {
         };
         let step = step.unwrap_or_else(|| policy.next_step.to_string());
         self.link.status.failed(&message, &step);
-        if policy.action == Action::Retry { Ok(()) } else { Err(format!("{message}; {step}")) }
+        if policy.action == Action::Retry { Ok(step) } else { Err(format!("{message}; {step}")) }
     }
 
     async fn live(&mut self, number: u32, reached: &mut OrderKey) -> End {

@@ -89,9 +89,10 @@ impl Inner {
         }
     }
 
-    /// Makes a new instance in the place of a dead one.
+    /// Makes a new instance in the place of one that is dead or has lost its files.
     async fn revive(&mut self, failure: &Failure) {
-        if !matches!(failure, Failure::Dead(_)) {
+        let still_good = matches!(failure, Failure::Refused(error) if matches!(error.code.as_str(), "conflict" | "too-large" | "invalid"));
+        if still_good {
             return;
         }
         if let Ok(instance) = open(&self.blueprint, &self.config).await {

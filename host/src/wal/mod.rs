@@ -69,6 +69,17 @@ pub enum Started {
     Resumed,
 }
 
+impl Started {
+    /// For logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Started::Created => "slot created",
+            Started::Resumed => "resumed",
+            Started::Adopted => "slot adopted",
+        }
+    }
+}
+
 /// What is true of a session from its start to its end.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -155,14 +166,14 @@ impl Session {
                 Kind::Gone,
                 "slot_missing",
                 message,
-                "take a new snapshot, then run `pgcdc checkpoint reset`",
+                "copy the tables anew, then run `pgcdc checkpoint reset`",
             ));
         };
         if lag.publication_oid != id.publication_oid {
             let message =
                 format!("publication {} was dropped or created anew while it was read", id.publication);
             let step =
-                "changes in between may be missing: take a new snapshot, then run `pgcdc checkpoint reset`";
+                "changes in between may be missing: copy the tables anew, then run `pgcdc checkpoint reset`";
             return Err(Error::unfit(Kind::Gone, "publication_changed", message, step));
         }
         Ok(lag)

@@ -78,7 +78,7 @@ impl Opening {
             warnings,
             identity,
         };
-        tracing::info!(slot = facts.identity.slot, publication = facts.identity.publication, %start, ?started, "replication starts");
+        tracing::info!(slot = facts.identity.slot, publication = facts.identity.publication, %start, started = started.as_str(), "replication starts");
         facts.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.run(params, facts).await
     }

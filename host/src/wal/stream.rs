@@ -330,7 +330,7 @@ fn notice(notice: &ServerError, place: &str) -> Result<(), Error> {
             Kind::Gone,
             "gap",
             format!("{place}: the server leaves out changes: {}", notice.message),
-            "the publication was dropped or created anew, and changes in between are missing: take a new snapshot, then run `pgcdc checkpoint reset`",
+            "the publication was dropped or created anew, and changes in between are missing: copy the tables anew, then run `pgcdc checkpoint reset`",
         ));
     }
     tracing::info!(severity = notice.severity, text = notice.message, "server notice");

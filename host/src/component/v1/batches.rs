@@ -11,11 +11,26 @@ use crate::batch::Batch;
 use crate::component::state::State;
 
 /// What a guest's handle stands for.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Handle(pub(crate) Arc<Batch>);
 
 impl State {
     pub(super) fn batch(&self, handle: &Resource<Handle>) -> wasmtime::Result<Arc<Batch>> {
         Ok(Arc::clone(&self.table.get(handle)?.0))
+    }
+
+    /// A handle on a new batch. It counts as what it weighs, and what was refused weighs nothing.
+    fn hand_over(
+        &mut self,
+        made: Result<Batch, crate::batch::Error>,
+    ) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
+        match made {
+            Ok(batch) => {
+                self.charge(batch.len_bytes())?;
+                Ok(Ok(self.table.push(Handle(Arc::new(batch)))?))
+            }
+            Err(error) => Ok(Err(body::wire("invalid", error))),
+        }
     }
 }
 
@@ -62,16 +77,12 @@ impl HostBatch for State {
 
 impl Host for State {
     fn build(&mut self, mut rows: Vec<u8>) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
-        self.charge(rows.len())?;
         if self.source.is_some() && View::parse(&rows).is_ok() {
             stamp::draw_ids(&mut rows, || {
                 pgcdc_core::id::draw(crate::now_us() / 1_000, crate::random_wide())
             });
         }
-        match Batch::from_guest(rows) {
-            Ok(batch) => Ok(Ok(self.table.push(Handle(Arc::new(batch)))?)),
-            Err(error) => Ok(Err(body::wire("invalid", error))),
-        }
+        self.hand_over(Batch::from_guest(rows))
     }
 
     fn select(
@@ -80,11 +91,7 @@ impl Host for State {
         indexes: Vec<u32>,
     ) -> wasmtime::Result<Result<Resource<Handle>, WireError>> {
         let from = self.batch(&from)?;
-        self.charge(from.len_bytes())?;
-        match from.pick(&indexes) {
-            Ok(batch) => Ok(Ok(self.table.push(Handle(Arc::new(batch)))?)),
-            Err(error) => Ok(Err(body::wire("invalid", error))),
-        }
+        self.hand_over(from.pick(&indexes))
     }
 
     fn size(&mut self, what: Body) -> wasmtime::Result<Result<u64, WireError>> {

@@ -29,6 +29,10 @@ impl HostWithStore<State> for HasSelf<State> {
             "stderr" => &console.stderr,
             _ => return Ok(Err(body::wire("invalid", format!("no stream `{stream}`: stdout or stderr")))),
         };
-        Ok(target.write(chunks).await.map_err(|e| body::wire("gone", format!("{stream}: {e}"))))
+        Ok(target.write(chunks).await.map_err(|e| {
+            // A pipe that nobody reads any more will never be read again.
+            let code = if e.kind() == std::io::ErrorKind::BrokenPipe { "end" } else { "unavailable" };
+            body::wire(code, format!("{stream}: {e}"))
+        }))
     }
 }

@@ -10,6 +10,7 @@ use crate::component::state::State;
 use crate::files::{Error, File};
 
 /// What a guest's handle stands for.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct OpenFile(File);
 
 type Here = Accessor<State, HasSelf<State>>;
@@ -87,6 +88,14 @@ impl HostFileWithStore<State> for HasSelf<State> {
 
     async fn size(accessor: &Here, handle: Resource<OpenFile>) -> wasmtime::Result<Result<u64, WireError>> {
         Ok(file(accessor, &handle)?.size().await.map_err(failed))
+    }
+
+    async fn mend(
+        accessor: &Here,
+        handle: Resource<OpenFile>,
+        separator: u8,
+    ) -> wasmtime::Result<Result<u64, WireError>> {
+        Ok(file(accessor, &handle)?.mend(separator).await.map_err(failed))
     }
 
     async fn rotate(

@@ -13,10 +13,11 @@ impl Host for State {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        if !self.log_rate.admit() {
+        if !self.log_rate.admit(&self.name) {
             return Ok(());
         }
-        let message = cut(&message);
+        // One line of a guest is one line of the log, whatever it has in it.
+        let message = cut(&message).replace(char::is_control, " ");
         let particulars: Vec<String> = fields
             .iter()
             .take(FIELDS_MAX)

@@ -15,6 +15,7 @@ use crate::component::state::State;
 use crate::postgres::{Params, Session, listen};
 
 /// What a guest's handle stands for.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Subscription(Arc<Mutex<listen::Listening>>);
 
 type Here = Accessor<State, HasSelf<State>>;

@@ -14,6 +14,7 @@ use crate::source::Origin;
 use crate::wal::Session;
 
 /// What a guest's handle stands for.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Replication {
     session: Arc<Session>,
     number: u64,

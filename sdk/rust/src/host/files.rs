@@ -80,4 +80,13 @@ impl File {
     pub async fn rotate(&self, keep: u32) -> Result<()> {
         self.0.rotate(keep).await
     }
+
+    /// Cuts off what follows the last `separator`: what a crash, or a failed write, left of a record. The size after that.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable` with the operating system's reason.
+    pub async fn mend(&self, separator: u8) -> Result<u64> {
+        self.0.mend(separator).await
+    }
 }

@@ -87,6 +87,14 @@ impl File {
         Ok(self.content()?.borrow().bytes.len() as u64)
     }
 
+    pub(crate) async fn mend(&self, separator: u8) -> Result<u64> {
+        let content = self.content()?;
+        let bytes = &mut content.borrow_mut().bytes;
+        let whole = bytes.iter().rposition(|byte| *byte == separator).map_or(0, |at| at + 1);
+        bytes.truncate(whole);
+        Ok(whole as u64)
+    }
+
     pub(crate) async fn rotate(&self, keep: u32) -> Result<()> {
         self.sync().await?;
         FILES.with_borrow_mut(|files| {
