@@ -8,6 +8,7 @@ HOST := $(CARGO) build --release --workspace
 CONNECTORS := $(subst -,_,$(patsubst connectors/%/Cargo.toml,%,$(wildcard connectors/*/Cargo.toml)))
 GUESTS := $(CONNECTORS:%=$(TARGET)/wasm32-wasip2/guest/%.wasm)
 PACKED := $(TARGET)/connectors
+export PGCDC_CONNECTORS := $(abspath $(PACKED))
 DENY_VERSION := 0.20.2
 export PATH := $(abspath $(TARGET))/tools/bin:$(PATH)
 

@@ -344,7 +344,7 @@ mod tests {
         let (stored, _, server) = facts();
         let Decision::Halt(halt) = decide(Some(&stored), None, &server) else { panic!() };
         assert_eq!((halt.code, halt.code.as_str()), (HaltCode::SlotMissing, "slot_missing"));
-        assert!(halt.reason.contains("0/1000") && halt.way_out.contains("snapshot"));
+        assert!(halt.reason.contains("0/1000") && halt.way_out.contains("anew"));
         assert_eq!(code(|_, slot, _| slot.invalidated = Some("lost".into())), Some("slot_invalidated"));
         assert_eq!(code(|_, slot, _| slot.plugin = "wal2json".into()), Some("slot_unusable"));
         assert_eq!(code(|_, slot, _| slot.database_oid = 5), Some("slot_unusable"));

@@ -70,8 +70,8 @@ fn flags_become_configs() {
     let checked = checked(
         "--detector wal --db postgres://u@db/x --all-tables --heartbeat-interval 1m \
          -a webhook,file -u https://h/in --webhook-batch-events 10 --webhook-headers X-A=1 --webhook-headers X-B=2=3 \
-         --file-path out.jsonl --file-max-size 1MiB --retries 3 --webhook-retries 7 --webhook-rate-limit 0 \
-         --webhook-cb-failures 4 --webhook-cb-reset 9s --bus-mode fast --drop-columns a,b --filter-operations INSERT \
+         --file-path out.jsonl --file-max-size 1MiB --retries 3 --webhook-retries 7 \
+         --webhook-on-full block --bus-mode fast --drop-columns a,b --filter-operations INSERT \
          --route webhook=pgcdc:a,pgcdc:b --route webhook=pgcdc:c --dlq none",
     )
     .unwrap_or_else(|error| panic!("{error}"));
@@ -87,11 +87,7 @@ fn flags_become_configs() {
         webhook.routes.as_deref().map(|routes| routes.join(" ")).as_deref(),
         Some("pgcdc:a pgcdc:b pgcdc:c")
     );
-    assert_eq!((webhook.policy.retries, webhook.policy.rate_limit_per_second), (Some(7), None));
-    assert_eq!(
-        webhook.policy.breaker.map(|breaker| (breaker.failures, breaker.reset.as_secs())),
-        Some((4, 9))
-    );
+    assert_eq!((webhook.policy.retries, webhook.policy.on_full), (Some(7), Some(OnFull::Block)));
     assert_eq!(file.policy, Policy { retries: Some(3), ..Policy::default() });
     assert_eq!(file.connector.config["max_size"], 1_048_576);
     let transforms: Vec<_> =

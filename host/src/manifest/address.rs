@@ -77,8 +77,8 @@ impl Address {
         Address { text: joined.display().to_string().into(), ..self }
     }
 
-    /// The text with the password, the query, and a web address's path replaced by `***`, for printing a manifest that
-    /// the operator asked to see.
+    /// The text with the password and the query's values replaced by `***`, for printing a manifest that
+    /// the operator asked to see; path and host stay.
     pub fn without_password(&self) -> String {
         let Some((scheme, authority, rest)) = self.parts() else {
             let plain = self.is_path() || !self.text.contains(['=', '@']);
@@ -97,8 +97,6 @@ impl Address {
         };
         let (path, query) = rest.split_once(['?', '#']).unwrap_or((rest, ""));
         let query = if query.is_empty() { "" } else { "?***" };
-        // The path of a web address may be a token, as hooks have it.
-        let path = if scheme.starts_with("http") && path.len() > 1 { "/***" } else { path };
         format!("{scheme}://{authority}{path}{query}")
     }
 }

@@ -32,7 +32,7 @@ pub fn parse(text: &str) -> Result<Pairs, String> {
 fn url(rest: &str) -> Result<Pairs, String> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    if database.contains('@') || authority.matches('@').count() > 1 {
+    if database.contains('@') {
         return Err(
             "the URL has an `@` where none can be: in a password, write `@` as %40 and `/` as %2F".into()
         );
