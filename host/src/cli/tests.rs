@@ -9,7 +9,7 @@ use super::args::{Command, Invocation, parse};
 use super::{describe, list, listen};
 use crate::manifest::check::check;
 use crate::manifest::description::Kind;
-use crate::manifest::model::{Manifest, Policy};
+use crate::manifest::model::{Manifest, OnFull, Policy};
 use crate::manifest::parse::{self as file, Format};
 use crate::manifest::print;
 use crate::manifest::ready::{Checked, EndpointAddress, SecretSource};
