@@ -67,7 +67,8 @@ impl Pipeline {
         let (mut lanes, mut entrances) = (Vec::new(), Vec::new());
         for sink in workshop.sinks() {
             let lane: Lane = workshop.lane(sink, &memory, &dlq, &common).await?;
-            let (entrance, queue) = bus::queue(Arc::clone(&lane.name), workshop.batches_max());
+            let (entrance, queue) =
+                bus::queue(Arc::clone(&lane.name), workshop.batches_max(), workshop.lane_bytes_max());
             let shown = Shown {
                 name: Arc::clone(&lane.name),
                 uses: sink.connector.uses.typed().into(),

@@ -1,6 +1,7 @@
 //! kill -9 of pgcdc and of PostgreSQL under load: nothing is lost, and what is repeated has its first id.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pgcdc_tests::support::audit::{Order, audit};
 use pgcdc_tests::support::database::Database;
@@ -8,7 +9,7 @@ use pgcdc_tests::support::desk::Desk;
 use pgcdc_tests::support::event::Event;
 use pgcdc_tests::support::fold::assert_none;
 use pgcdc_tests::support::manifest::Manifest;
-use pgcdc_tests::support::receiver::Receiver;
+use pgcdc_tests::support::receiver::{Fault, Receiver};
 use pgcdc_tests::support::writers::{TABLES, Writers};
 
 const WRITERS: u32 = 3;
@@ -20,13 +21,31 @@ fn manifest(db: &Database, receiver: &Receiver) -> Manifest {
     Manifest::persistent(db)
         .stdout()
         .sink("log", "{ use: file, config: { path: ./events.jsonl } }")
-        .sink("hook", &format!("{{ use: webhook, config: {{ url: \"{}\" }} }}", receiver.url()))
+        .sink(
+            "hook",
+            &format!(
+                "{{ use: webhook, config: {{ url: \"{}\" }}, policy: {{ backoff: {{ base: 10ms, cap: 100ms }} }} }}",
+                receiver.url()
+            ),
+        )
+}
+
+/// Now and then a request is refused, or taken without an answer: so that batches that are done lie behind ones
+/// that are not when the kill comes.
+fn unreliable(receiver: &Receiver) {
+    let count = AtomicUsize::new(0);
+    receiver.rule(move |_| match count.fetch_add(1, Ordering::Relaxed) % 300 {
+        100 => Some(Fault::Reject(500)),
+        200 => Some(Fault::FailAfterWrite),
+        _ => None,
+    });
 }
 
 #[test]
 fn nothing_is_lost_and_repetitions_keep_their_id() {
     let (db, desk, receiver) = (Database::alone("kill_nine"), Desk::new(), Receiver::start());
     db.execute(TABLES);
+    unreliable(&receiver);
     let manifest = manifest(&db, &receiver);
     let mut stdout: Vec<String> = Vec::new();
     let mut pgcdc = desk.run(&manifest);

@@ -10,9 +10,6 @@ use crate::ack::Receipt;
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
 
-/// Bytes that one lane may hold, waiting and in flight. A larger batch goes alone.
-const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
-
 /// A batch on its way through a lane. Its bytes count until it is dropped.
 pub(crate) struct Delivery {
     pub(crate) batch: Arc<Batch>,
@@ -28,26 +25,28 @@ pub(crate) struct Sender {
     name: Arc<str>,
     queue: mpsc::Sender<Delivery>,
     bytes: Arc<Semaphore>,
+    /// What the lane may hold, waiting and in flight. A larger batch goes alone.
+    bytes_max: u32,
 }
 
-/// A lane for at most so many batches.
-pub(crate) fn queue(name: Arc<str>, batches_max: usize) -> (Sender, Queue) {
+/// A lane for at most so many batches and bytes.
+pub(crate) fn queue(name: Arc<str>, batches_max: usize, bytes_max: u32) -> (Sender, Queue) {
     let (sender, receiver) = mpsc::channel(batches_max.max(1));
-    (Sender { name, queue: sender, bytes: Arc::new(Semaphore::new(LANE_BYTES_MAX)) }, receiver)
-}
-
-fn permits(batch: &Batch) -> u32 {
-    batch.len_bytes().min(LANE_BYTES_MAX) as u32
+    (Sender { name, queue: sender, bytes: Arc::new(Semaphore::new(bytes_max as usize)), bytes_max }, receiver)
 }
 
 impl Sender {
+    fn permits(&self, batch: &Batch) -> u32 {
+        u32::try_from(batch.len_bytes()).unwrap_or(u32::MAX).min(self.bytes_max)
+    }
+
     pub(super) async fn send(
         &self,
         batch: Arc<Batch>,
         receipt: Receipt,
         metrics: &Metrics,
     ) -> Result<(), Closed> {
-        let wanted = permits(&batch);
+        let wanted = self.permits(&batch);
         let room = match Arc::clone(&self.bytes).try_acquire_many_owned(wanted) {
             Ok(room) => room,
             Err(_) => {
@@ -60,7 +59,7 @@ impl Sender {
 
     /// Never waits: what does not fit is lost, and said to be.
     pub(super) fn offer(&self, batch: Arc<Batch>, receipt: Receipt, metrics: &Metrics) -> Result<(), Closed> {
-        let room = match Arc::clone(&self.bytes).try_acquire_many_owned(permits(&batch)) {
+        let room = match Arc::clone(&self.bytes).try_acquire_many_owned(self.permits(&batch)) {
             Ok(room) => room,
             Err(TryAcquireError::Closed) => return Err(Closed),
             Err(TryAcquireError::NoPermits) => {

@@ -229,11 +229,11 @@ pub struct Describe {
 /// `pgcdc status`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Status {
-    /// Ask the pgcdc that keeps its state there
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    /// The manifest that says where it serves its metrics; `pgcdc.yaml` if there is one
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: Option<PathBuf>,
     /// Ask the pgcdc that serves its metrics there
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "state_dir")]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "manifest")]
     pub metrics_addr: Option<SocketAddr>,
     /// One JSON document
     #[arg(long)]

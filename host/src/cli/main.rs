@@ -81,7 +81,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
         Command::Add(add) => {
             add.components.iter().try_for_each(|path| self::add(path)).map(|()| ExitCode::SUCCESS)
         }
-        Command::Status(status) => super::ask::status(&status),
+        Command::Status(status) => super::ask::status(&status, &global),
         Command::Checkpoint { action } => super::memory::command(action, &global),
         Command::Version => show(format!("pgcdc {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {

@@ -65,7 +65,18 @@ fn show(of: &Stored, global: &args::Global, json: bool) -> Result<ExitCode, Stri
 /// between the stored position and the slot's is taken as lost.
 fn change(of: &Stored, global: &args::Global, yes: bool, change: Change) -> Result<ExitCode, String> {
     let (workshop, _) = workshop(&read(&of.manifest, global)?, &overrides(of))?;
-    let stored = block_on(workshop.stored())?;
+    let _alone = workshop.lock()?;
+    let stored = match block_on(workshop.stored()) {
+        Err(error) if change == Change::Reset && yes => {
+            let aside = workshop.set_aside()?;
+            if aside.is_empty() {
+                return Err(error);
+            }
+            aside.iter().for_each(|path| println!("put aside: {}", path.display()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        stored => stored?,
+    };
     let named: Vec<String> = stored
         .into_iter()
         .map(|(name, _)| name)

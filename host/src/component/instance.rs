@@ -145,7 +145,7 @@ impl Instance {
             Err(_) => {
                 let reason: Arc<str> = format!("no answer within {} ms", limit.as_millis()).into();
                 self.task.abort();
-                tracing::warn!(connector = &*self.name, reason = &*reason, "instance ended");
+                tracing::debug!(connector = &*self.name, reason = &*reason, "instance ended");
                 Err(Failure::Dead(reason))
             }
         }
@@ -206,7 +206,7 @@ impl Life {
         };
         let Err(error) = ended.and_then(|served| served) else { return };
         let reason = reason(&error, self.store.data());
-        tracing::warn!(connector = &*name, reason = &*reason, "instance ended");
+        tracing::debug!(connector = &*name, reason = &*reason, "instance ended");
         let _ = dying.send(Some(reason));
     }
 }
@@ -233,11 +233,20 @@ async fn serve(
     Ok(())
 }
 
-/// One line for the operator: the limit that was hit, or the trap with the guest's frames.
+/// Frames of the guest that are told.
+const FRAMES_MAX: usize = 3;
+
+/// One line for the operator: the limit that was hit, or the trap with the guest's innermost frames.
 fn reason(error: &wasmtime::Error, state: &State) -> Arc<str> {
-    let trap = format!("{error:#}").replace('\n', "; ");
-    match state.limiter.denied() {
-        Some(limit) => format!("limit exceeded: {limit}").into(),
-        None => trap.into(),
+    if let Some(limit) = state.limiter.denied() {
+        return format!("limit exceeded: {limit}").into();
     }
+    let told = format!("{error:#}");
+    let of_guest = |frame: &&str| {
+        !["!std::", "!core::", "!alloc::", "!__rust", "!_rust"].iter().any(|of| frame.contains(of))
+    };
+    let frames = told.lines().filter_map(|line| line.split_once(" - ")).map(|(_, frame)| frame.trim());
+    let frames: Vec<&str> = frames.filter(of_guest).take(FRAMES_MAX).collect();
+    let cause = error.root_cause().to_string().replace('\n', "; ");
+    if frames.is_empty() { cause.into() } else { format!("{cause}, in {}", frames.join(" < ")).into() }
 }

@@ -142,6 +142,9 @@ impl Workshop {
         memory: Option<&Memory>,
         source: Option<Arc<SourceLink>>,
     ) -> Result<Blueprint, String> {
+        if ready.limits.output_bytes.is_some() || ready.limits.log_lines_per_second.is_some() {
+            return Err("limits: output and log_rate are not in this version; remove them".into());
+        }
         let component = self.component(ready, &grants)?;
         let services =
             Services { metrics: self.metrics(), console: self.console.clone(), memory: memory.cloned() };
@@ -200,6 +203,23 @@ impl Workshop {
         Ok(found)
     }
 
+    /// Puts the files of the default store aside, for when none of them is whole any more. Returns their new names.
+    pub fn set_aside(&self) -> Result<Vec<PathBuf>, String> {
+        if self.checked.checkpoint.is_some() {
+            return Err("the manifest names a checkpoint store of its own: repair or empty that one".into());
+        }
+        let mut aside = Vec::new();
+        for generation in ["checkpoint.0", "checkpoint.1"] {
+            let (from, to) =
+                (self.state_dir.join(generation), self.state_dir.join(format!("{generation}.damaged")));
+            if from.exists() {
+                std::fs::rename(&from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
+                aside.push(to);
+            }
+        }
+        Ok(aside)
+    }
+
     /// Removes what is stored of these sources.
     pub async fn forget(&self, sources: &[String]) -> Result<(), String> {
         let memory = self.memory().await?;
@@ -237,6 +257,13 @@ impl Workshop {
     /// each of them less.
     pub(super) fn batches_max(&self) -> usize {
         (self.settings.bus.buffer_events as usize / 64).max(1)
+    }
+
+    /// Bytes that one lane may hold: its share of `bus.buffer_bytes`, a quarter at most.
+    pub(super) fn lane_bytes_max(&self) -> u32 {
+        const LANE_BYTES_MIN: u64 = 64 * 1024;
+        let share = self.settings.bus.buffer_bytes / (self.checked.sinks.len() as u64).max(4);
+        u32::try_from(share.max(LANE_BYTES_MIN)).unwrap_or(u32::MAX / 2).min(u32::MAX / 8)
     }
 
     pub(super) async fn lane(

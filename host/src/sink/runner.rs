@@ -49,6 +49,8 @@ pub(super) struct Runner {
     /// Since when deliveries succeed.
     healthy_since: Option<Instant>,
     wait_at_least: Duration,
+    /// Why the last instance ended.
+    last_death: String,
     /// The last failure that was logged, and when.
     reported: Option<(Instant, String)>,
 }
@@ -69,6 +71,7 @@ impl Runner {
             backoff,
             healthy_since: None,
             wait_at_least: Duration::ZERO,
+            last_death: String::new(),
             reported: None,
         }
     }
@@ -267,6 +270,7 @@ impl Runner {
 
     fn died(&mut self, reason: &str) {
         self.alive = false;
+        self.last_death = reason.to_string();
         self.line.died();
         self.writing.clear();
         for mut work in self.held.take_all().into_iter().rev() {
@@ -323,7 +327,10 @@ impl Runner {
         }
         let error = WireError {
             code: "rejected".into(),
-            message: "this event ended the sink's instance twice".into(),
+            message: format!(
+                "this event ended the sink's instance twice, the last time by: {}",
+                self.last_death
+            ),
             context: Vec::new(),
             retry_after_ms: None,
         };

@@ -81,6 +81,7 @@ impl Stage {
                 Err(Failure::Refused(error)) => return self.all_failed(&batch, &error),
                 Err(dead) => dead,
             };
+            tracing::warn!(transform = &*self.name, error = %failure, "transform ended and will be made anew");
             self.bury(&instance).await;
             match (suspect, batch.events()) {
                 (false, _) => self.apply(batch, true).await,

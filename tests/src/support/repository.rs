@@ -24,7 +24,10 @@ pub fn pgcdc_binary() -> PathBuf {
 #[must_use]
 pub fn target_folder() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).map(Path::to_path_buf)
+    let folder = program.parent()?;
+    // A test is in <target>/release/deps, a program in <target>/release.
+    let profile = if folder.ends_with("deps") { folder.parent()? } else { folder };
+    profile.parent().map(Path::to_path_buf)
 }
 
 /// A shipped connector as a component file, e.g. `stdout`; `$PGCDC_CONNECTORS` names their folder if it is
