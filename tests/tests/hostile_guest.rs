@@ -181,7 +181,7 @@ fn one_poisonous_event_is_dead_lettered_and_all_others_arrive_once() {
     let events = scene.other_gets(20);
     let [poison] = scene.letters(1).try_into().unwrap();
     assert_eq!(poison, events[12].id);
-    scene.says(&["bad", "instance ended"]);
+    scene.says(&["bad", "sink ended"]);
     scene.insert(21, 25);
     scene.other_gets(25);
     let arrived = |deliveries: &[Delivery]| -> Vec<String> {
@@ -210,7 +210,7 @@ fn a_transform_that_forgets_doubles_or_invents_is_at_fault() {
 
 #[test]
 fn a_transform_that_loops_or_traps_fails_its_events_alone() {
-    for (mode, reason) in [("loops", "cpu: more than 200 ms"), ("traps", "instance ended")] {
+    for (mode, reason) in [("loops", "cpu: more than 200 ms"), ("traps", "transform ended")] {
         let Some(scene) = Scene::transform(mode) else { return };
         scene.contained(reason);
     }
