@@ -18,6 +18,9 @@ use crate::json::check;
 use crate::spec::*;
 use crate::view::RawTuple;
 
+/// Reserved for the first batch, at most.
+const ROOM_BYTES_FIRST: usize = 64 * 1024;
+
 /// A batch that is being built. Reusable: after `finish` or `reset` it is empty and keeps its tables' memory.
 #[derive(Debug, Clone)]
 pub struct BatchWriter {
@@ -30,7 +33,10 @@ pub struct BatchWriter {
     transactions: Vec<[u8; TX_BYTES]>,
     columns: Vec<[u8; COLUMN_BYTES]>,
     referred_bytes: usize,
+    /// The most that is ever reserved.
     capacity: usize,
+    /// What is reserved for the next batch: as much as the last one took, and a quarter.
+    room: usize,
 }
 
 impl Default for BatchWriter {
@@ -45,7 +51,8 @@ impl BatchWriter {
         BatchWriter::default()
     }
 
-    /// An empty batch with room for that many bytes, now and after every `finish`.
+    /// An empty batch that reserves, now and after every `finish`, what the last batch took and a quarter more, up to that many
+    /// bytes: small batches, one after the other, never ask the system for memory.
     pub fn with_capacity(bytes: usize) -> Self {
         let mut writer = BatchWriter {
             header: [0; HEADER_BYTES],
@@ -58,6 +65,7 @@ impl BatchWriter {
             columns: Vec::new(),
             referred_bytes: 0,
             capacity: bytes.clamp(HEADER_BYTES, BATCH_BYTES_MAX),
+            room: bytes.clamp(HEADER_BYTES, ROOM_BYTES_FIRST),
         };
         writer.reset();
         writer
@@ -69,7 +77,7 @@ impl BatchWriter {
         put(&mut self.header, 0, &MAGIC);
         put(&mut self.header, header::VERSION, &VERSION.to_le_bytes());
         self.buf.clear();
-        self.buf.reserve(self.capacity);
+        self.buf.reserve(self.room);
         self.buf.resize(HEADER_BYTES, 0);
         self.events.clear();
         self.relations.clear();
@@ -190,6 +198,7 @@ impl BatchWriter {
         put_u32(&mut self.header, header::TOTAL_LEN, self.buf.len() as u32);
         put(&mut self.buf, 0, &self.header);
         let batch = core::mem::take(&mut self.buf);
+        self.room = (batch.len() + batch.len() / 4).clamp(HEADER_BYTES, self.capacity);
         self.reset();
         batch
     }
