@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pgcdc_artifact::{Refused, digest, native, section, shape::Shape};
+use pgcdc_artifact::shape::{INERT, Shape};
+use pgcdc_artifact::{Refused, digest, native, section};
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -72,14 +73,13 @@ fn agree(json: &[u8], shape: &Shape) -> Result<(), String> {
     if let Some(name) = shape.foreign_versions().first() {
         return Err(format!("is made for `{name}`, this is {}", pgcdc_artifact::API));
     }
-    const ALWAYS: [&str; 6] = ["types", "batches", "log", "metrics", "crypto", "kv"];
     let requested: Vec<&str> = description["capabilities"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(|c| c["interface"].as_str())
         .collect();
-    let mut imported = shape.capabilities().into_iter().filter(|interface| !ALWAYS.contains(interface));
+    let mut imported = shape.capabilities().into_iter().filter(|interface| !INERT.contains(interface));
     match imported.find(|interface| !requested.contains(interface)) {
         Some(interface) => {
             Err(format!("imports `{interface}` and does not say why: add it to `capabilities`"))

@@ -25,11 +25,10 @@ pub fn check_kind(wasm: &[u8]) -> Result<(), Refused> {
     if wasm.starts_with(b"\x7fELF") {
         return Err(Refused::Precompiled);
     }
-    let Some(magic) = wasm.get(..4).filter(|magic| *magic == b"\0asm") else {
+    if !wasm.starts_with(b"\0asm") {
         let head = wasm.get(..4).unwrap_or(wasm);
         return Err(Refused::NotWasm { found: format!("`{}`", head.escape_ascii()) });
-    };
-    debug_assert_eq!(magic.len(), 4);
+    }
     match wasm.get(4..8) {
         Some([_, _, 0, 0]) => Err(Refused::CoreModule),
         Some(_) => Ok(()),

@@ -7,6 +7,9 @@ use wasmparser::{Parser, Payload};
 use crate::Refused;
 use crate::section::{check_kind, damaged};
 
+/// Interfaces of the host without an effect outside: always there, and never asked for.
+pub const INERT: [&str; 6] = ["types", "batches", "log", "metrics", "crypto", "kv"];
+
 /// The names at a component's top level, such as `pgcdc:host/http@1.0.0-draft`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Shape {

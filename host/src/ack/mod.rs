@@ -122,6 +122,11 @@ impl Acks {
         self.moved.notify_one();
     }
 
+    /// Bytes done, ever; asked at every answer, so it costs nothing.
+    pub(crate) fn bytes_done(&self) -> u64 {
+        self.lock().bytes_done
+    }
+
     /// What lanes have done, for a checkpoint.
     pub(crate) fn standing(&self) -> Standing {
         let state = self.lock();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use pgcdc_artifact::shape::{Kind as ShapeKind, Shape};
+use pgcdc_artifact::shape::{INERT, Kind as ShapeKind, Shape};
 use pgcdc_artifact::{Refused, digest, section};
 use wasmtime::component::Component;
 
@@ -23,8 +23,6 @@ struct Embedded {
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-/// Interfaces without an effect outside: always there.
-const INERT: [&str; 6] = ["types", "batches", "log", "metrics", "crypto", "kv"];
 /// What a language's standard library drags in.
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/"];
 

@@ -80,7 +80,7 @@ impl Checkpointer {
             () = offered => {}
         }
         loop {
-            if self.acks.standing().bytes_done.saturating_sub(last.bytes_done) >= BYTES {
+            if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
                 return false;
             }
             tokio::select! {
