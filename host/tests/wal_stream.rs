@@ -59,7 +59,8 @@ async fn only_what_is_stored_is_confirmed_and_a_new_session_goes_on_there() {
             "(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'kept_{database}') = '{at}'"
         ),
     );
-    let stored = Stored { identity: first.facts().identity.clone(), resume: at };
+    let stored =
+        Stored { identity: first.facts().identity.clone(), resume: at, had: pgcdc_core::lsn::Lsn::ZERO };
     first.close().await;
     wait_for(
         &SERVER,

@@ -2,7 +2,8 @@
 //! says.
 //!
 //! - A position is used only for the database, slot and publication that it was taken from. The timeline
-//!   may move on to a descendant that branched off at or after the position.
+//!   may move on to a descendant that branched off at or after the position, and after all that any lane has got: on the
+//!   other branch the same LSNs name other changes, which would be taken for those.
 //! - The slot's confirmed position is never ahead of the stored one unless somebody else moved it: what lies
 //!   between would be lost, so that is a halt, never `max(stored, slot)`.
 //! - Without a stored position an existing slot is taken over where it stands, never at the present end.
@@ -19,6 +20,16 @@ pub struct Stored {
     pub identity: PostgresIdentity,
     /// Where to go on: no position beyond it was ever confirmed.
     pub resume: Lsn,
+    /// A server whose WAL ends before this has never had what some lane has got ([`crate::order_key::OrderKey::wal_needed`]);
+    /// no position if no lane has got anything.
+    pub had: Lsn,
+}
+
+impl Stored {
+    /// The end of all that is known of the server's WAL.
+    fn known(&self) -> Lsn {
+        self.resume.max(self.had)
+    }
 }
 
 /// What `pg_replication_slots` says of the slot.
@@ -192,10 +203,14 @@ fn go_on(stored: &Stored, slot: Option<&SlotFacts>, server: &ServerFacts) -> Res
         return halt(HaltCode::PublicationChanged, reason);
     }
     check_timeline(stored, server)?;
-    if server.end < at {
-        let reason = format!("the server's WAL ends at {}, the stored position is {at}", server.end);
+    let known = stored.known();
+    if server.end < known {
+        let reason =
+            format!("the server's WAL ends at {}, what was delivered reaches to {known}", server.end);
         return halt(HaltCode::ServerBehind, reason);
     }
+    #[cfg(pgcdc_sabotage = "max_slot_stored")]
+    let at = at.max(confirmed);
     if confirmed > at {
         let reason = format!(
             "slot {} is confirmed up to {confirmed}, but pgcdc has stored {at} and confirmed nothing beyond",
@@ -253,10 +268,10 @@ fn check_timeline(stored: &Stored, server: &ServerFacts) -> Result<(), Halt> {
     }
     let left_at = server.history.iter().find(|switch| switch.timeline == was).map(|switch| switch.left_at);
     let reason = match left_at {
-        Some(left_at) if left_at >= stored.resume => return Ok(()),
+        Some(left_at) if left_at >= stored.known() => return Ok(()),
         Some(left_at) => format!(
-            "the server's timeline {is} left timeline {was} at {left_at}, before the stored position {}",
-            stored.resume
+            "the server's timeline {is} left timeline {was} at {left_at}, and what was delivered reaches to {}",
+            stored.known()
         ),
         None => {
             format!("the server's timeline {is} does not descend from timeline {was} of the stored position")
@@ -288,7 +303,7 @@ mod tests {
     }
 
     fn facts() -> (Stored, SlotFacts, ServerFacts) {
-        let stored = Stored { identity: identity(), resume: AT };
+        let stored = Stored { identity: identity(), resume: AT, had: Lsn::ZERO };
         let slot = SlotFacts {
             confirmed: Some(Lsn(0xF00)),
             plugin: "pgoutput".into(),
@@ -371,6 +386,26 @@ mod tests {
         assert_eq!(moved(0xFFF), Some("timeline_changed"));
         assert_eq!(code(|_, _, server| server.identity.timeline = 3), Some("timeline_changed"));
         assert_eq!(code(|_, _, server| server.identity.timeline = 1), Some("timeline_changed"));
+    }
+
+    /// A fast lane may have got more than is stored for all.
+    #[test]
+    fn what_one_lane_has_got_counts_as_much_as_what_is_stored() {
+        let behind = |end: u64| {
+            code(move |stored, _, server| {
+                stored.had = Lsn(0x2000);
+                server.end = Lsn(end);
+            })
+        };
+        assert_eq!((behind(0x2000), behind(0x1FFF)), (None, Some("server_behind")));
+        let left = |left_at: u64| {
+            code(move |stored, _, server| {
+                stored.had = Lsn(0x2000);
+                server.identity.timeline = 3;
+                server.history = vec![TimelineSwitch { timeline: 2, left_at: Lsn(left_at) }];
+            })
+        };
+        assert_eq!((left(0x2000), left(0x1FFF)), (None, Some("timeline_changed")));
     }
 
     #[test]
