@@ -7,6 +7,7 @@
 //! - done ranges ascend, do not overlap and lie above the mark. Forgetting one is safe (its events come once
 //!   more), inventing one is not: what does not hold is refused when read, never repaired.
 
+mod next;
 mod wire;
 
 use std::collections::BTreeMap;
