@@ -7,6 +7,7 @@ mod wal_support;
 use std::sync::LazyLock;
 
 use pgcdc::wal::{self, Started};
+use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::Stored;
 use wal_support::{Server, gather, lines, open, options, wait_for};
 
@@ -60,7 +61,7 @@ async fn only_what_is_stored_is_confirmed_and_a_new_session_goes_on_there() {
         ),
     );
     let stored =
-        Stored { identity: first.facts().identity.clone(), resume: at, had: pgcdc_core::lsn::Lsn::ZERO };
+        Stored { identity: first.facts().identity.clone(), resume: at, had: Lsn::ZERO, reached: None };
     first.close().await;
     wait_for(
         &SERVER,

@@ -210,6 +210,12 @@ impl Acks {
         self.find(lane).map_or(0, |at| self.lanes[at].tracker.open())
     }
 
+    /// What a lane has done.
+    #[must_use]
+    pub fn mark(&self, lane: u32) -> Option<LaneMark> {
+        self.find(lane).map(|at| self.mark_of(&self.lanes[at]))
+    }
+
     /// What lanes have done, for a checkpoint.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -281,6 +287,7 @@ mod tests {
         assert_eq!(standing.lanes["fast"], LaneMark::at(key(9)));
         assert_eq!(standing.lanes["slow"], LaneMark::at(OrderKey::EMPTY));
         assert_eq!((acks.open(0), acks.open(1), acks.open(2)), (2, 4, 0));
+        assert_eq!((acks.mark(0), acks.mark(2)), (Some(LaneMark::at(key(9))), None));
     }
 
     #[test]
@@ -373,5 +380,8 @@ mod tests {
         acks.next = OPEN_MAX;
         assert_eq!(acks.deliver(key(1), 1), Err(Refused::Full { open_max: OPEN_MAX }));
         assert_eq!(acks.spans.len(), 2);
+        // What counts is how far the slowest lane is behind.
+        acks.frontier = Frontier::new(1);
+        assert_eq!(acks.deliver(key(1), 1), Ok(OPEN_MAX));
     }
 }

@@ -23,12 +23,24 @@ pub struct Stored {
     /// A server whose WAL ends before this has never had what some lane has got ([`crate::order_key::OrderKey::wal_needed`]);
     /// no position if no lane has got anything.
     pub had: Lsn,
+    /// How far this process has got beyond what is stored, if it has got anything.
+    pub reached: Option<Reached>,
+}
+
+/// What was received of a server's WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The timeline of the session that received it, which may be a later one than the stored position's.
+    pub timeline: u32,
+    /// A server whose WAL ends before this has never had it.
+    pub end: Lsn,
 }
 
 impl Stored {
-    /// The end of all that is known of the server's WAL.
-    fn known(&self) -> Lsn {
-        self.resume.max(self.had)
+    /// All that is known of the server's WAL: up to where it reached, on which timeline.
+    fn known(&self) -> impl Iterator<Item = Reached> {
+        let stored = Reached { timeline: self.identity.timeline, end: self.resume.max(self.had) };
+        std::iter::once(stored).chain(self.reached)
     }
 }
 
@@ -202,11 +214,9 @@ fn go_on(stored: &Stored, slot: Option<&SlotFacts>, server: &ServerFacts) -> Res
         );
         return halt(HaltCode::PublicationChanged, reason);
     }
-    check_timeline(stored, server)?;
-    let known = stored.known();
-    if server.end < known {
-        let reason =
-            format!("the server's WAL ends at {}, what was delivered reaches to {known}", server.end);
+    stored.known().try_for_each(|known| check_timeline(known, server))?;
+    if let Some(Reached { end, .. }) = stored.known().find(|known| server.end < known.end) {
+        let reason = format!("the server's WAL ends at {}, what was delivered reaches to {end}", server.end);
         return halt(HaltCode::ServerBehind, reason);
     }
     #[cfg(pgcdc_sabotage = "max_slot_stored")]
@@ -261,17 +271,17 @@ fn check_slot(slot: &SlotFacts, server: &ServerFacts) -> Result<Lsn, Halt> {
     }
 }
 
-fn check_timeline(stored: &Stored, server: &ServerFacts) -> Result<(), Halt> {
-    let (was, is) = (stored.identity.timeline, server.identity.timeline);
+fn check_timeline(known: Reached, server: &ServerFacts) -> Result<(), Halt> {
+    let (was, is) = (known.timeline, server.identity.timeline);
     if was == is {
         return Ok(());
     }
     let left_at = server.history.iter().find(|switch| switch.timeline == was).map(|switch| switch.left_at);
     let reason = match left_at {
-        Some(left_at) if left_at >= stored.known() => return Ok(()),
+        Some(left_at) if left_at >= known.end => return Ok(()),
         Some(left_at) => format!(
             "the server's timeline {is} left timeline {was} at {left_at}, and what was delivered reaches to {}",
-            stored.known()
+            known.end
         ),
         None => {
             format!("the server's timeline {is} does not descend from timeline {was} of the stored position")
@@ -303,7 +313,7 @@ mod tests {
     }
 
     fn facts() -> (Stored, SlotFacts, ServerFacts) {
-        let stored = Stored { identity: identity(), resume: AT, had: Lsn::ZERO };
+        let stored = Stored { identity: identity(), resume: AT, had: Lsn::ZERO, reached: None };
         let slot = SlotFacts {
             confirmed: Some(Lsn(0xF00)),
             plugin: "pgoutput".into(),
@@ -406,6 +416,27 @@ mod tests {
             })
         };
         assert_eq!((left(0x2000), left(0x1FFF)), (None, Some("timeline_changed")));
+    }
+
+    #[test]
+    fn what_this_process_has_got_counts_on_the_timeline_that_it_is_from() {
+        let halted = |reached: u64, of: u32, left_at: u64| {
+            code(move |stored, _, server| {
+                stored.reached = Some(Reached { timeline: of, end: Lsn(reached) });
+                server.identity.timeline = 4;
+                server.end = Lsn(0x2000);
+                server.history = vec![
+                    TimelineSwitch { timeline: 2, left_at: AT },
+                    TimelineSwitch { timeline: 3, left_at: Lsn(left_at) },
+                ];
+            })
+        };
+        assert_eq!(halted(0x1800, 3, 0x1800), None, "not on the stored position's timeline");
+        assert_eq!(halted(0x1800, 4, 0x1000), None);
+        assert_eq!(halted(0x1800, 3, 0x17FF), Some("timeline_changed"));
+        assert_eq!(halted(0x1800, 2, 0x1800), Some("timeline_changed"));
+        assert_eq!(halted(0x2000, 4, 0x1000), None);
+        assert_eq!(halted(0x2001, 4, 0x1000), Some("server_behind"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use pgcdc_core::checkpoint::{Checkpoint, Identity, PostgresIdentity};
 use pgcdc_core::confirm::HandedOn;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
-use pgcdc_core::resume::Stored;
+use pgcdc_core::resume::{Reached, Stored};
 use tokio::sync::Notify;
 
 use crate::admin::status::SourceStatus;
@@ -70,8 +70,14 @@ impl SourceLink {
         let checkpoint = state.stored.as_ref()?;
         let Identity::Postgres(identity) = &checkpoint.identity else { return None };
         let strand = checkpoint.strands.get("")?;
-        let had = strand.highest().max(state.reached).wal_needed();
-        Some(Stored { identity: identity.clone(), resume: Lsn::from_bytes(&strand.resume)?, had })
+        let timeline = state.wal.as_ref().map(|wal| wal.identity.timeline);
+        let end = state.reached.wal_needed();
+        Some(Stored {
+            identity: identity.clone(),
+            resume: Lsn::from_bytes(&strand.resume)?,
+            had: strand.highest().wal_needed(),
+            reached: timeline.map(|timeline| Reached { timeline, end }),
+        })
     }
 
     /// What is stored.

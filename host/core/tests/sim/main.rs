@@ -26,7 +26,7 @@ fn live(seed: u64) -> Result<(u64, BTreeMap<String, u64>), String> {
     let mut world = World::new(seed);
     let ended = catch_unwind(AssertUnwindSafe(|| world.run()));
     let why = match ended {
-        Ok(Ok(())) => return Ok((world.trace.hash(), world.counts)),
+        Ok(Ok(())) => return Ok((world.trace.hash(), world.counts().collect())),
         Ok(Err(anomaly)) => format!("{anomaly:?}"),
         Err(panic) => {
             let said = panic.downcast_ref::<String>().cloned();

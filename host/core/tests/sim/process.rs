@@ -12,7 +12,7 @@ use pgcdc_core::confirm::{HandedOn, Positions, Stand};
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::owed::Owed;
-use pgcdc_core::resume::Stored;
+use pgcdc_core::resume::{Reached, Stored};
 use pgcdc_layout::{Op, View};
 
 use crate::sink::{Delivery, Lane};
@@ -112,8 +112,14 @@ impl Process {
         let checkpoint = self.stored.as_ref()?;
         let Identity::Postgres(identity) = &checkpoint.identity else { return None };
         let strand = checkpoint.strands.get("")?;
-        let had = strand.highest().max(self.reached).wal_needed();
-        Some(Stored { identity: identity.clone(), resume: Lsn::from_bytes(&strand.resume)?, had })
+        let timeline = self.session.as_ref().map(|session| session.identity.timeline);
+        let end = self.reached.wal_needed();
+        Some(Stored {
+            identity: identity.clone(),
+            resume: Lsn::from_bytes(&strand.resume)?,
+            had: strand.highest().wal_needed(),
+            reached: timeline.map(|timeline| Reached { timeline, end }),
+        })
     }
 
     pub(crate) fn begin(&mut self, identity: PostgresIdentity, start: Lsn) -> Result<(), Anomaly> {

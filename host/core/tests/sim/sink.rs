@@ -105,12 +105,12 @@ impl Lane {
         if self.recovering && running == 0 {
             self.recovering = false;
         }
-        match around.rng.u8(..4) {
-            0 => self.take(around),
-            1 if !self.recovering && running < self.concurrency() => Ok(self.start().then(Vec::new)),
-            2 if !self.held.is_empty() && running == 0 => self.flush(around).map(Some),
+        match around.rng.u8(..8) {
+            0..3 => self.take(around),
+            3..5 if !self.recovering && running < self.concurrency() => Ok(self.start().then(Vec::new)),
+            5 if !self.held.is_empty() && running == 0 => self.flush(around).map(Some),
             _ if running > 0 => self.answer(around),
-            _ => Ok(None),
+            _ => self.take(around),
         }
     }
 

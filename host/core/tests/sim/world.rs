@@ -18,7 +18,7 @@ use crate::truth::{Anomaly, Receiver, Truth};
 use crate::walsender::Connection;
 
 /// Faults happen up to this step.
-const STEPS: u64 = 2_500;
+const STEPS: u64 = 3_000;
 /// In calm weather everything ends long before.
 const CALM_STEPS_MAX: u64 = 150_000;
 
@@ -56,19 +56,19 @@ pub(crate) enum Do {
 }
 
 const USUAL: [(Do, u32); 13] = [
-    (Do::Write, 60),
-    (Do::Send, 60),
-    (Do::Keepalive, 15),
-    (Do::Hear, 15),
-    (Do::ServerCheckpoint, 8),
-    (Do::ServerStarts, 20),
-    (Do::Start, 30),
-    (Do::Connect, 30),
-    (Do::Read, 90),
-    (Do::Run, 160),
-    (Do::Lane, 400),
-    (Do::Store, 40),
-    (Do::Status, 15),
+    (Do::Write, 150),
+    (Do::Send, 220),
+    (Do::Keepalive, 40),
+    (Do::Hear, 60),
+    (Do::ServerCheckpoint, 20),
+    (Do::ServerStarts, 80),
+    (Do::Start, 150),
+    (Do::Connect, 150),
+    (Do::Read, 350),
+    (Do::Run, 700),
+    (Do::Lane, 900),
+    (Do::Store, 140),
+    (Do::Status, 60),
 ];
 
 const FAULTS: [(Do, u32); 15] = [
@@ -78,7 +78,7 @@ const FAULTS: [(Do, u32); 15] = [
     (Do::ServerCrash, 3),
     (Do::Stop, 2),
     (Do::DiskFails, 4),
-    (Do::Reload, 20),
+    (Do::Reload, 6),
     (Do::Join, 3),
     (Do::Leave, 3),
     (Do::SlotDropped, 1),
@@ -113,8 +113,9 @@ pub(crate) struct World {
     damaged: bool,
     calm: bool,
     weights: Vec<(Do, u32)>,
-    /// How often what happened.
-    pub(crate) counts: BTreeMap<String, u64>,
+    done: BTreeMap<Do, u64>,
+    /// What else happened, how often.
+    also: BTreeMap<&'static str, u64>,
 }
 
 impl World {
@@ -136,7 +137,8 @@ impl World {
             damaged: false,
             calm: false,
             weights: USUAL.into_iter().chain(faults).collect(),
-            counts: BTreeMap::new(),
+            done: BTreeMap::new(),
+            also: BTreeMap::new(),
             rng,
         };
         for name in ["audit", "mine", "search"].iter().take(world.rng.usize(1..=3)) {
@@ -171,9 +173,16 @@ impl World {
         }
         self.receivers.values().try_for_each(|receiver| receiver.complete(&self.truth))?;
         let repeats: u64 = self.receivers.values().map(|receiver| receiver.repeats).sum();
-        *self.counts.entry("repeated".into()).or_default() += repeats;
-        *self.counts.entry("committed".into()).or_default() += self.truth.len() as u64;
+        self.also.insert("repeated", repeats);
+        self.also.insert("committed", self.truth.len() as u64);
         Ok(())
+    }
+
+    /// How often what happened.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (String, u64)> {
+        let done = self.done.iter().map(|(what, times)| (format!("{what:?}"), *times));
+        done.chain(self.also.iter().map(|(what, times)| (what.to_string(), *times)))
+            .filter(|(_, times)| *times > 0)
     }
 
     fn is_finished(&self) -> bool {
@@ -204,7 +213,7 @@ impl World {
         }
         if self.act(what)? {
             self.trace.note(format_args!("{what:?} {} {}", self.server.end, self.truth.len()));
-            *self.counts.entry(format!("{what:?}")).or_default() += 1;
+            *self.done.entry(what).or_default() += 1;
         }
         self.check()
     }
@@ -343,7 +352,7 @@ impl World {
             Decision::Start { at } => at,
             Decision::Halt(halt) if self.damaged => {
                 self.trace.note(format_args!("{}", halt.code));
-                *self.counts.entry(halt.code.to_string()).or_default() += 1;
+                *self.also.entry(halt.code.as_str()).or_default() += 1;
                 self.reset();
                 return Ok(true);
             }
@@ -395,14 +404,13 @@ impl World {
         let Some(lane) = process.lanes.get_mut(at) else { return Ok(None) };
         let Some(receiver) = self.receivers.get_mut(&lane.name) else { return Ok(None) };
         let nothing = LaneMark::at(OrderKey::EMPTY);
-        let standing = process.acks.standing();
+        let now = process.acks.mark(lane.number).unwrap_or(nothing.clone());
         let at_start = process.at_start.get(&lane.name).unwrap_or(&nothing);
-        let now = standing.lanes.get(&lane.name).unwrap_or(&nothing);
         let mut around = Around {
             rng: &mut self.rng,
             truth: &self.truth,
             receiver,
-            had: [at_start, now],
+            had: [at_start, &now],
             flaky: !self.calm,
         };
         work(lane, &mut around).map(Some)
@@ -458,7 +466,7 @@ impl World {
         }
         self.connection = None;
         self.process = None;
-        *self.counts.entry("Stopped".into()).or_default() += 1;
+        *self.also.entry("Stopped").or_default() += 1;
         Ok(true)
     }
 
