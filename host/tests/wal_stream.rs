@@ -7,6 +7,7 @@ mod wal_support;
 use std::sync::LazyLock;
 
 use pgcdc::wal::{self, Started};
+use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::Stored;
 use wal_support::{Server, gather, lines, open, options, wait_for};
 
@@ -59,7 +60,8 @@ async fn only_what_is_stored_is_confirmed_and_a_new_session_goes_on_there() {
             "(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'kept_{database}') = '{at}'"
         ),
     );
-    let stored = Stored { identity: first.facts().identity.clone(), resume: at };
+    let stored =
+        Stored { identity: first.facts().identity.clone(), resume: at, had: Lsn::ZERO, reached: None };
     first.close().await;
     wait_for(
         &SERVER,

@@ -7,18 +7,39 @@
 //! - From WAL to batches: [`pgoutput`] (bytes to messages), [`catalog`] (types), [`assembler`] (messages to
 //!   batches).
 //! - Names of places: [`lsn`], [`order_key`], [`id`].
-//! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`checkpoint`] (what is stored).
+//! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`acks`] (both, by batch), [`checkpoint`] (what
+//!   is stored), [`owed`] (what a lane still has to get).
+//! - What the server is told: [`confirm`].
 //! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure).
+//!
+//! All of it runs, as it ships, under a seeded simulator: `tests/sim`. `--cfg pgcdc_sabotage="…"` breaks one rule, so that
+//! the simulator can be seen to notice.
 
+#[cfg(all(
+    not(debug_assertions),
+    any(
+        pgcdc_sabotage = "ack_early",
+        pgcdc_sabotage = "skip_by_lsn",
+        pgcdc_sabotage = "max_slot_stored",
+        pgcdc_sabotage = "confirm_before_store"
+    )
+))]
+compile_error!(
+    "a sabotaged core loses rows: it is built for its simulator alone, never optimised, never shipped"
+);
+
+pub mod acks;
 pub mod assembler;
 pub mod backoff;
 pub mod catalog;
 pub mod checkpoint;
+pub mod confirm;
 pub mod error;
 pub mod frontier;
 pub mod id;
 pub mod lsn;
 pub mod order_key;
+pub mod owed;
 pub mod pgoutput;
 pub mod resume;
 pub mod tracker;

@@ -157,6 +157,18 @@ impl OrderKey {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// Of a PostgreSQL event: a server whose WAL ends before this has never had it. Otherwise no position.
+    #[must_use]
+    pub fn wal_needed(&self) -> Lsn {
+        let (Some(transaction), Some(kind)) = (self.as_bytes().first_chunk::<8>(), self.as_bytes().get(8))
+        else {
+            return Lsn::ZERO;
+        };
+        let lsn = u64::from_be_bytes(*transaction);
+        // A message names where its record ends, a transaction where its commit record begins.
+        Lsn(if *kind == KIND_MESSAGE { lsn } else { lsn.saturating_add(1) })
+    }
+
     /// Whether it has no place in an order.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -249,6 +261,15 @@ mod tests {
         assert_eq!(OrderKey::from_hex("AB"), Err(BadOrderKey::NotHex));
         assert_eq!(OrderKey::from_hex(&"00".repeat(65)), Err(BadOrderKey::TooLong(65)));
         assert_eq!(OrderKey::new(&[0; 65]), Err(BadOrderKey::TooLong(65)));
+    }
+
+    #[test]
+    fn says_how_much_wal_its_event_needs() {
+        assert_eq!(PostgresKey::message_outside(Lsn(9)).to_order_key().wal_needed(), Lsn(9));
+        assert_eq!(PostgresKey::row(Lsn(9), Lsn(3), 1).to_order_key().wal_needed(), Lsn(10));
+        assert_eq!(PostgresKey::commit(Lsn(u64::MAX)).to_order_key().wal_needed(), Lsn(u64::MAX));
+        assert_eq!(OrderKey::EMPTY.wal_needed(), Lsn::ZERO);
+        assert_eq!(OrderKey::new(&[9; 8]).unwrap().wal_needed(), Lsn::ZERO);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! says.
 //!
 //! - A position is used only for the database, slot and publication that it was taken from. The timeline
-//!   may move on to a descendant that branched off at or after the position.
+//!   may move on to a descendant that branched off at or after the position, and after all that any lane has got: on the
+//!   other branch the same LSNs name other changes, which would be taken for those.
 //! - The slot's confirmed position is never ahead of the stored one unless somebody else moved it: what lies
 //!   between would be lost, so that is a halt, never `max(stored, slot)`.
 //! - Without a stored position an existing slot is taken over where it stands, never at the present end.
@@ -19,6 +20,28 @@ pub struct Stored {
     pub identity: PostgresIdentity,
     /// Where to go on: no position beyond it was ever confirmed.
     pub resume: Lsn,
+    /// A server whose WAL ends before this has never had what some lane has got ([`crate::order_key::OrderKey::wal_needed`]);
+    /// no position if no lane has got anything.
+    pub had: Lsn,
+    /// How far this process has got beyond what is stored, if it has got anything.
+    pub reached: Option<Reached>,
+}
+
+/// What was received of a server's WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The timeline of the session that received it, which may be a later one than the stored position's.
+    pub timeline: u32,
+    /// A server whose WAL ends before this has never had it.
+    pub end: Lsn,
+}
+
+impl Stored {
+    /// All that is known of the server's WAL: up to where it reached, on which timeline.
+    fn known(&self) -> impl Iterator<Item = Reached> {
+        let stored = Reached { timeline: self.identity.timeline, end: self.resume.max(self.had) };
+        std::iter::once(stored).chain(self.reached)
+    }
 }
 
 /// What `pg_replication_slots` says of the slot.
@@ -191,11 +214,13 @@ fn go_on(stored: &Stored, slot: Option<&SlotFacts>, server: &ServerFacts) -> Res
         );
         return halt(HaltCode::PublicationChanged, reason);
     }
-    check_timeline(stored, server)?;
-    if server.end < at {
-        let reason = format!("the server's WAL ends at {}, the stored position is {at}", server.end);
+    stored.known().try_for_each(|known| check_timeline(known, server))?;
+    if let Some(Reached { end, .. }) = stored.known().find(|known| server.end < known.end) {
+        let reason = format!("the server's WAL ends at {}, what was delivered reaches to {end}", server.end);
         return halt(HaltCode::ServerBehind, reason);
     }
+    #[cfg(pgcdc_sabotage = "max_slot_stored")]
+    let at = at.max(confirmed);
     if confirmed > at {
         let reason = format!(
             "slot {} is confirmed up to {confirmed}, but pgcdc has stored {at} and confirmed nothing beyond",
@@ -246,17 +271,17 @@ fn check_slot(slot: &SlotFacts, server: &ServerFacts) -> Result<Lsn, Halt> {
     }
 }
 
-fn check_timeline(stored: &Stored, server: &ServerFacts) -> Result<(), Halt> {
-    let (was, is) = (stored.identity.timeline, server.identity.timeline);
+fn check_timeline(known: Reached, server: &ServerFacts) -> Result<(), Halt> {
+    let (was, is) = (known.timeline, server.identity.timeline);
     if was == is {
         return Ok(());
     }
     let left_at = server.history.iter().find(|switch| switch.timeline == was).map(|switch| switch.left_at);
     let reason = match left_at {
-        Some(left_at) if left_at >= stored.resume => return Ok(()),
+        Some(left_at) if left_at >= known.end => return Ok(()),
         Some(left_at) => format!(
-            "the server's timeline {is} left timeline {was} at {left_at}, before the stored position {}",
-            stored.resume
+            "the server's timeline {is} left timeline {was} at {left_at}, and what was delivered reaches to {}",
+            known.end
         ),
         None => {
             format!("the server's timeline {is} does not descend from timeline {was} of the stored position")
@@ -288,7 +313,7 @@ mod tests {
     }
 
     fn facts() -> (Stored, SlotFacts, ServerFacts) {
-        let stored = Stored { identity: identity(), resume: AT };
+        let stored = Stored { identity: identity(), resume: AT, had: Lsn::ZERO, reached: None };
         let slot = SlotFacts {
             confirmed: Some(Lsn(0xF00)),
             plugin: "pgoutput".into(),
@@ -371,6 +396,47 @@ mod tests {
         assert_eq!(moved(0xFFF), Some("timeline_changed"));
         assert_eq!(code(|_, _, server| server.identity.timeline = 3), Some("timeline_changed"));
         assert_eq!(code(|_, _, server| server.identity.timeline = 1), Some("timeline_changed"));
+    }
+
+    /// A fast lane may have got more than is stored for all.
+    #[test]
+    fn what_one_lane_has_got_counts_as_much_as_what_is_stored() {
+        let behind = |end: u64| {
+            code(move |stored, _, server| {
+                stored.had = Lsn(0x2000);
+                server.end = Lsn(end);
+            })
+        };
+        assert_eq!((behind(0x2000), behind(0x1FFF)), (None, Some("server_behind")));
+        let left = |left_at: u64| {
+            code(move |stored, _, server| {
+                stored.had = Lsn(0x2000);
+                server.identity.timeline = 3;
+                server.history = vec![TimelineSwitch { timeline: 2, left_at: Lsn(left_at) }];
+            })
+        };
+        assert_eq!((left(0x2000), left(0x1FFF)), (None, Some("timeline_changed")));
+    }
+
+    #[test]
+    fn what_this_process_has_got_counts_on_the_timeline_that_it_is_from() {
+        let halted = |reached: u64, of: u32, left_at: u64| {
+            code(move |stored, _, server| {
+                stored.reached = Some(Reached { timeline: of, end: Lsn(reached) });
+                server.identity.timeline = 4;
+                server.end = Lsn(0x2000);
+                server.history = vec![
+                    TimelineSwitch { timeline: 2, left_at: AT },
+                    TimelineSwitch { timeline: 3, left_at: Lsn(left_at) },
+                ];
+            })
+        };
+        assert_eq!(halted(0x1800, 3, 0x1800), None, "not on the stored position's timeline");
+        assert_eq!(halted(0x1800, 4, 0x1000), None);
+        assert_eq!(halted(0x1800, 3, 0x17FF), Some("timeline_changed"));
+        assert_eq!(halted(0x1800, 2, 0x1800), Some("timeline_changed"));
+        assert_eq!(halted(0x2000, 4, 0x1000), None);
+        assert_eq!(halted(0x2001, 4, 0x1000), Some("server_behind"));
     }
 
     #[test]

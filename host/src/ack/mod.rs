@@ -4,163 +4,76 @@
 //! confirmed ≤ stored checkpoint ≤ frontier = min(lane marks) ≤ received
 //! ```
 //!
-//! Invariants. Every batch has a dense number, and every lane answers for it exactly once; a receipt that
-//! is dropped unanswered holds the frontier for good. A lane's mark passes a batch only when all before it are done. A dropped,
-//! filtered or dead-lettered event counts only with its batch, in its turn.
+//! What is counted, and how, is pure: [`pgcdc_core::acks`]. Here are the lock around it, the bell that rings when something
+//! moved, and the receipts.
+//!
+//! Invariants. Every lane answers for a batch exactly once; a receipt that is dropped unanswered holds the frontier for good.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pgcdc_core::acks::Acks as Books;
+pub(crate) use pgcdc_core::acks::Standing;
 use pgcdc_core::checkpoint::LaneMark;
-use pgcdc_core::frontier::Frontier;
 use pgcdc_core::order_key::OrderKey;
-use pgcdc_core::tracker::Tracker;
+use pgcdc_core::tracker::Refused;
 use tokio::sync::Notify;
-
-/// Batches of one source that may be unanswered in one lane; the lanes' queues are far smaller.
-const OPEN_MAX: u64 = 1 << 20;
 
 /// The receipts of one source.
 pub(crate) struct Acks {
-    state: Mutex<State>,
+    books: Mutex<Books>,
     /// The frontier or a lane's mark has moved.
     pub(crate) moved: Notify,
-}
-
-struct State {
-    lanes: Vec<Lane>,
-    frontier: Frontier,
-    next: u64,
-    /// What batches from number `first_span` on cover.
-    spans: VecDeque<Span>,
-    first_span: u64,
-    /// Bytes whose batches passed the frontier, ever.
-    bytes_done: u64,
-}
-
-struct Lane {
-    name: Arc<str>,
-    tracker: Tracker,
-    /// What this lane had done before the process started.
-    before: LaneMark,
-}
-
-#[derive(Clone, Copy)]
-struct Span {
-    last: OrderKey,
-    bytes: u64,
-}
-
-/// Where everything stands, for a checkpoint.
-pub(crate) struct Standing {
-    /// Batches below it are done in all lanes.
-    pub(crate) frontier: u64,
-    /// Bytes done, ever.
-    pub(crate) bytes_done: u64,
-    /// By lane, if the source has an order.
-    pub(crate) lanes: BTreeMap<String, LaneMark>,
 }
 
 impl Acks {
     /// For these lanes, each with what it had done before.
     pub(crate) fn new(lanes: Vec<(Arc<str>, LaneMark)>) -> Arc<Acks> {
-        let mut frontier = Frontier::new(0);
-        for lane in 0..lanes.len() as u32 {
-            let _ = frontier.join(lane, 0);
-        }
-        let lanes = lanes
-            .into_iter()
-            .map(|(name, before)| Lane { name, tracker: Tracker::new(0, OPEN_MAX), before })
-            .collect();
-        let state = State { lanes, frontier, next: 0, spans: VecDeque::new(), first_span: 0, bytes_done: 0 };
-        Arc::new(Acks { state: Mutex::new(state), moved: Notify::new() })
+        Arc::new(Acks { books: Mutex::new(Books::new(lanes)), moved: Notify::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers the next batch with every lane: a receipt for each, in the lanes' order.
-    pub(crate) fn deliver(
-        self: &Arc<Self>,
-        last: OrderKey,
-        bytes: u64,
-    ) -> Result<Vec<Receipt>, pgcdc_core::tracker::Refused> {
-        let mut state = self.lock();
-        let sequence = state.next;
-        for lane in &mut state.lanes {
-            lane.tracker.deliver(sequence)?;
-        }
-        state.next += 1;
-        state.spans.push_back(Span { last, bytes });
-        let lanes = 0..state.lanes.len() as u32;
-        Ok(lanes.map(|lane| Receipt::new(Arc::clone(self), lane, sequence)).collect())
+    pub(crate) fn deliver(self: &Arc<Self>, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Refused> {
+        let mut books = self.lock();
+        let number = books.deliver(last, bytes)?;
+        Ok(books.lanes().map(|lane| Receipt::new(Arc::clone(self), lane, number)).collect())
     }
 
     /// How many batches were delivered.
     pub(crate) fn delivered(&self) -> u64 {
-        self.lock().next
+        self.lock().delivered()
     }
 
     /// What a lane had done before the process started.
     pub(crate) fn before(&self, lane: usize) -> LaneMark {
-        self.lock().lanes.get(lane).map_or(LaneMark::at(OrderKey::EMPTY), |lane| lane.before.clone())
+        self.lock().before(lane as u32).cloned().unwrap_or(crate::source::NOTHING)
     }
 
-    fn settle(&self, lane: u32, sequence: u64) {
-        let mut state = self.lock();
-        let Some(held) = state.lanes.get_mut(lane as usize) else { return };
-        let settled = held.tracker.settle(sequence);
-        assert!(settled.is_ok(), "a receipt was answered twice: lane {lane}, batch {sequence}");
-        let mark = held.tracker.mark();
-        let before = state.frontier.at();
-        let at = state.frontier.advance(lane, mark).unwrap_or(before);
-        assert!(at >= before && at <= state.next, "the frontier left its bounds");
-        state.forget_below(at);
-        drop(state);
-        self.moved.notify_one();
+    fn settle(&self, lane: u32, number: u64) {
+        let settled = self.lock().settle(lane, number);
+        assert!(settled.is_ok(), "a receipt was answered twice: lane {lane}, batch {number}");
+        if settled == Ok(true) {
+            self.moved.notify_one();
+        }
     }
 
     /// Bytes done, ever; asked at every answer, so it costs nothing.
     pub(crate) fn bytes_done(&self) -> u64 {
-        self.lock().bytes_done
+        self.lock().bytes_done()
     }
 
     /// What lanes have done, for a checkpoint.
     pub(crate) fn standing(&self) -> Standing {
-        let state = self.lock();
-        let lanes = state.lanes.iter().map(|lane| (lane.name.to_string(), state.mark_of(lane))).collect();
-        Standing { frontier: state.frontier.at(), bytes_done: state.bytes_done, lanes }
+        self.lock().standing()
     }
 
     /// Batches that a lane has not answered for.
     pub(crate) fn open(&self, lane: usize) -> u64 {
-        self.lock().lanes.get(lane).map_or(0, |lane| lane.tracker.open())
-    }
-}
-
-impl State {
-    fn span(&self, sequence: u64) -> Option<&Span> {
-        self.spans.get(sequence.checked_sub(self.first_span)? as usize)
-    }
-
-    /// Spans from one below the frontier on are kept: a lane's mark is the last key of the batch before it.
-    fn forget_below(&mut self, frontier: u64) {
-        while self.first_span + 1 < frontier {
-            if let Some(span) = self.spans.pop_front() {
-                self.bytes_done += span.bytes;
-            }
-            self.first_span += 1;
-        }
-    }
-
-    /// What lies above the mark is not listed, though the lane may have done some of it: a sink that works on several batches at
-    /// once keeps order by row, and a batch that comes again without those behind it would bring an old row back.
-    fn mark_of(&self, lane: &Lane) -> LaneMark {
-        let reached = lane.tracker.mark().checked_sub(1).and_then(|last| self.span(last));
-        let mark = reached.map_or(lane.before.mark, |span| span.last.max(lane.before.mark));
-        LaneMark::at(mark)
+        self.lock().open(lane as u32)
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::order_key::OrderKey;
+use pgcdc_core::owed::Owed;
 
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
@@ -90,18 +91,17 @@ impl Entrance {
     /// The part of a batch that this lane has not had before.
     fn owed(&mut self, batch: &Arc<Batch>, first: OrderKey, last: OrderKey) -> Option<Arc<Batch>> {
         let Some(before) = &self.before else { return Some(Arc::clone(batch)) };
-        if first.is_empty() {
-            return Some(Arc::clone(batch));
+        match before.owed(&first, &last) {
+            Owed::AllFromHere => self.before = None,
+            Owed::All => {}
+            Owed::Nothing => return None,
+            // If the batch cannot be cut, all of it is delivered: twice is allowed, never is not.
+            Owed::Part => {
+                return batch
+                    .without(before)
+                    .map_or_else(|_| Some(Arc::clone(batch)), |part| part.map(Arc::new));
+            }
         }
-        let done_to = before.done.last().map_or(before.mark, |range| range.last.max(before.mark));
-        if first > done_to {
-            self.before = None;
-            return Some(Arc::clone(batch));
-        }
-        if last <= before.mark {
-            return None;
-        }
-        // If the batch cannot be cut, all of it is delivered: twice is allowed, never is not.
-        batch.without(before).map_or_else(|_| Some(Arc::clone(batch)), |part| part.map(Arc::new))
+        Some(Arc::clone(batch))
     }
 }

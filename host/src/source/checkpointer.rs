@@ -1,15 +1,13 @@
 //! Stores what is settled, then lets PostgreSQL know: at most every 200 ms or 64 MiB, only on change, and at the end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgcdc_core::checkpoint::{Checkpoint, Identity, Strand};
-use pgcdc_core::lsn::Lsn;
+use pgcdc_core::checkpoint::Checkpoint;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{SourceLink, Wal};
+use super::SourceLink;
 use crate::ack::{Acks, Standing};
 use crate::admin::metrics::Metrics;
 use crate::component::instance::Instance;
@@ -97,8 +95,9 @@ impl Checkpointer {
         self.tell(&standing, last).await;
         let Some((wal, storable)) = self.link.storable(standing.frontier) else { return Ok(()) };
         if !wal.temporary {
-            let checkpoint = checkpoint(&wal, storable, standing);
-            if self.link.checkpoint().as_ref() != Some(&checkpoint) {
+            let stored = self.link.checkpoint();
+            let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
+            if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(|e| crate::store::Error(e.to_string()))?;
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;
                 self.link.set_checkpoint(checkpoint);
@@ -122,10 +121,4 @@ impl Checkpointer {
             let _ = instance.settled(settled).await;
         }
     }
-}
-
-fn checkpoint(wal: &Wal, storable: Lsn, standing: Standing) -> Checkpoint {
-    let strand = Strand { resume: storable.to_bytes().to_vec(), lanes: standing.lanes };
-    let identity = Identity::Postgres(wal.identity.clone());
-    Checkpoint { identity, strands: BTreeMap::from([(String::new(), strand)]) }
 }

@@ -1,12 +1,13 @@
 //! What the host knows of one source, shared by its instance's capabilities, its runner and its checkpointer.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pgcdc_core::checkpoint::{Checkpoint, Identity, PostgresIdentity};
+use pgcdc_core::confirm::HandedOn;
 use pgcdc_core::lsn::Lsn;
-use pgcdc_core::resume::Stored;
+use pgcdc_core::order_key::OrderKey;
+use pgcdc_core::resume::{Reached, Stored};
 use tokio::sync::Notify;
 
 use crate::admin::status::SourceStatus;
@@ -32,16 +33,15 @@ pub(crate) struct SourceLink {
     pub(crate) changed: Notify,
 }
 
-#[derive(Default)]
 struct State {
     /// What was stored when the process started, or since.
     stored: Option<Checkpoint>,
     wal: Option<Wal>,
     session: Weak<Session>,
-    /// (batches the bus must have settled, batches of the live session that are settled then), ascending.
-    passed: VecDeque<(u64, u64)>,
-    /// Batches of the live session that are settled.
-    settled: u64,
+    /// Batches of the live session.
+    handed_on: HandedOn,
+    /// The highest key that was handed on, in any session.
+    reached: OrderKey,
 }
 
 impl SourceLink {
@@ -50,7 +50,13 @@ impl SourceLink {
         status: Arc<SourceStatus>,
         stored: Option<Checkpoint>,
     ) -> Arc<SourceLink> {
-        let state = Mutex::new(State { stored, ..State::default() });
+        let state = Mutex::new(State {
+            stored,
+            wal: None,
+            session: Weak::new(),
+            handed_on: HandedOn::default(),
+            reached: OrderKey::EMPTY,
+        });
         Arc::new(SourceLink { name, status, state, sessions: AtomicU64::new(0), changed: Notify::new() })
     }
 
@@ -63,8 +69,15 @@ impl SourceLink {
         let state = self.lock();
         let checkpoint = state.stored.as_ref()?;
         let Identity::Postgres(identity) = &checkpoint.identity else { return None };
-        let resume = checkpoint.strands.get("")?.resume.as_slice();
-        Some(Stored { identity: identity.clone(), resume: Lsn::from_bytes(resume)? })
+        let strand = checkpoint.strands.get("")?;
+        let timeline = state.wal.as_ref().map(|wal| wal.identity.timeline);
+        let end = state.reached.wal_needed();
+        Some(Stored {
+            identity: identity.clone(),
+            resume: Lsn::from_bytes(&strand.resume)?,
+            had: strand.highest().wal_needed(),
+            reached: timeline.map(|timeline| Reached { timeline, end }),
+        })
     }
 
     /// What is stored.
@@ -84,8 +97,7 @@ impl SourceLink {
         let (progress, identity) = (live.progress(), facts.identity.clone());
         state.wal = Some(Wal { session, progress, identity, temporary: facts.temporary });
         state.session = Arc::downgrade(live);
-        state.passed.clear();
-        state.settled = 0;
+        state.handed_on = HandedOn::default();
         drop(state);
         self.changed.notify_one();
         session
@@ -104,25 +116,20 @@ impl SourceLink {
     }
 
     /// Batch `number` of a session is done for once the bus has settled its first `bus` batches.
-    pub(crate) fn handed_on(&self, session: u64, number: u64, bus: u64) {
+    pub(crate) fn handed_on(&self, session: u64, number: u64, bus: u64, reached: OrderKey) {
         let mut state = self.lock();
+        state.reached = reached.max(state.reached);
         if state.wal.as_ref().is_some_and(|wal| wal.session == session) {
-            match state.passed.back_mut() {
-                Some(last) if last.0 == bus => last.1 = number + 1,
-                _ => state.passed.push_back((bus, number + 1)),
-            }
+            state.handed_on.handed_on(number, bus);
         }
     }
 
     /// How far the live session may be stored, now that the bus has settled its first `frontier` batches.
     pub(crate) fn storable(&self, frontier: u64) -> Option<(Wal, Lsn)> {
         let mut state = self.lock();
-        while let Some((_, batches)) = state.passed.front().copied().filter(|(bus, _)| *bus <= frontier) {
-            state.settled = batches;
-            state.passed.pop_front();
-        }
+        let settled = state.handed_on.settled(frontier);
         let wal = state.wal.clone()?;
-        let storable = wal.progress.settled(state.settled);
+        let storable = wal.progress.settled(settled);
         Some((wal, storable))
     }
 }

@@ -9,6 +9,7 @@ use pgcdc_core::backoff::Backoff;
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::error::{Action, Kind};
 use pgcdc_core::order_key::OrderKey;
+use pgcdc_core::owed::Owed;
 use tokio::sync::watch;
 
 use super::SourceLink;
@@ -154,19 +155,18 @@ impl Runner {
             return Err(format!("batch {number} of the WAL was handed on where batch {due} was due"));
         }
         *expected = Some((session, number + 1));
-        let fresh = if last <= *reached {
-            None
-        } else if first > *reached {
-            Some(batch)
-        } else {
-            batch.without(&LaneMark::at(*reached)).map_err(|e| e.to_string())?.map(Arc::new)
+        let had = LaneMark::at(*reached);
+        let fresh = match had.owed(&first, &last) {
+            Owed::Nothing => None,
+            Owed::Part => batch.without(&had).map_err(|e| e.to_string())?.map(Arc::new),
+            Owed::All | Owed::AllFromHere => Some(batch),
         };
         *reached = last.max(*reached);
         if let Some(fresh) = fresh {
             self.see(&fresh);
             self.fanout.send(fresh, first, last).await.map_err(|e| e.to_string())?;
         }
-        self.link.handed_on(session, number, self.acks.delivered());
+        self.link.handed_on(session, number, self.acks.delivered(), *reached);
         Ok(())
     }
 

@@ -129,7 +129,7 @@ mod tests {
         signals.ask();
         assert_eq!(read_confirmed(&mut theirs).await, (5, true));
         assert_eq!(start.elapsed().as_secs(), EVERY.as_secs());
-        progress.made(Lsn(9));
+        progress.batch(Lsn(9), true);
         progress.settled(1);
         progress.stored(Lsn(9));
         assert_eq!(read_confirmed(&mut theirs).await, (9, false));

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pgcdc_core::assembler::{Assembler, Error as BadStream, Fed, Finished};
+use pgcdc_core::confirm::Stand;
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
 use tokio::time::{Instant, Sleep, sleep};
@@ -64,8 +65,6 @@ struct Loop {
     reader: Reader,
     now_us: i64,
     received: Lsn,
-    /// A WAL end that a keepalive named behind events that are not in a batch yet.
-    quiet: Option<(Lsn, bool)>,
     alarm: Pin<Box<Sleep>>,
     heard: Instant,
     asked: bool,
@@ -76,15 +75,8 @@ impl Reader {
     pub(super) async fn run(self) -> Error {
         let alarm = Box::pin(sleep(self.silence));
         let heard = Instant::now();
-        let mut this = Loop {
-            reader: self,
-            now_us: now_us(),
-            received: Lsn::ZERO,
-            quiet: None,
-            alarm,
-            heard,
-            asked: false,
-        };
+        let mut this =
+            Loop { reader: self, now_us: now_us(), received: Lsn::ZERO, alarm, heard, asked: false };
         loop {
             if let Err(error) = this.turn().await {
                 return error;
@@ -117,7 +109,7 @@ impl Loop {
 
     /// Cuts and feeds frames until something has to be waited for.
     fn step(&mut self) -> Result<Step, Error> {
-        let Self { reader, now_us, received, quiet, .. } = self;
+        let Self { reader, now_us, received, .. } = self;
         let Reader { input, assembler, progress, signals, place, .. } = reader;
         let bad = |what: &str| Error::protocol(place, what);
         while let Some(frame) = input.next().map_err(|_| bad("a message's length makes no sense"))? {
@@ -143,11 +135,12 @@ impl Loop {
                 (b'd', Some(b'k')) => {
                     let (end, wanted) = keepalive(&frame).ok_or_else(|| bad("a keepalive is cut short"))?;
                     *received = (*received).max(end);
-                    if !assembler.in_transaction() && assembler.is_empty() {
-                        progress.quiet(end, wanted);
-                    } else if !assembler.in_transaction() {
-                        *quiet = Some((end, wanted));
-                    }
+                    let stand = match (assembler.in_transaction(), assembler.is_empty()) {
+                        (true, _) => Stand::Inside,
+                        (false, true) => Stand::Clear,
+                        (false, false) => Stand::Gathered,
+                    };
+                    progress.keepalive(end, wanted, stand);
                     if wanted {
                         progress.received(*received);
                         signals.reply();
@@ -170,14 +163,7 @@ impl Loop {
         let Reader { progress, queue, .. } = &self.reader;
         // A batch without events only says how far the server is, and is nobody's to settle.
         let events = batch.events > 0 || !batch.refused.is_empty();
-        if events {
-            progress.made(batch.resume);
-        } else {
-            progress.quiet(batch.resume, false);
-        }
-        if let Some((end, wanted)) = self.quiet.take() {
-            progress.quiet(end, wanted);
-        }
+        progress.batch(batch.resume, events);
         if events {
             let bytes = batch.bytes.len();
             // A small batch was written into room for a full one, and may wait in a lane for long.
