@@ -89,6 +89,10 @@ impl Acks {
     ) -> Result<Vec<Receipt>, pgcdc_core::tracker::Refused> {
         let mut state = self.lock();
         let sequence = state.next;
+        // All lanes get a number, or none.
+        if state.lanes.iter().any(|lane| lane.tracker.next() - lane.tracker.mark() >= OPEN_MAX) {
+            return Err(pgcdc_core::tracker::Refused::Full { open_max: OPEN_MAX });
+        }
         for lane in &mut state.lanes {
             lane.tracker.deliver(sequence)?;
         }
@@ -178,6 +182,16 @@ struct Owed {
 impl Receipt {
     fn new(acks: Arc<Acks>, lane: u32, sequence: u64) -> Receipt {
         Receipt(Arc::new(Owed { acks, lane, sequence, parts: AtomicU32::new(1) }))
+    }
+
+    /// What it says, for a batch that is put aside: `again` makes the same receipt of it.
+    pub(crate) fn parts(&self) -> (&Arc<Acks>, u32, u64) {
+        (&self.0.acks, self.0.lane, self.0.sequence)
+    }
+
+    /// The receipt of a batch that was put aside, when it is back. The first one must not be answered.
+    pub(crate) fn again(acks: &Arc<Acks>, lane: u32, sequence: u64) -> Receipt {
+        Receipt::new(Arc::clone(acks), lane, sequence)
     }
 
     /// One more part is owed.
