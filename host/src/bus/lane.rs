@@ -171,7 +171,7 @@ impl Sender {
         let slot = overflow.reserve().await.map_err(|_| Closed)?;
         self.buffer.put_aside();
         let Owed { batch, receipt } = owed;
-        slot.send(Aside { batch, receipt, way });
+        slot.send(Aside { batch, receipt, _way: way });
         Ok(())
     }
 

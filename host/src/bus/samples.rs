@@ -123,6 +123,19 @@ impl Scene {
     }
 }
 
+/// A sink that takes and answers for everything, in order; how many there were when no more come.
+pub(super) fn healthy(mut queue: Queue) -> tokio::task::JoinHandle<u64> {
+    tokio::spawn(async move {
+        let mut got = 0;
+        while let Some(delivery) = queue.recv().await {
+            assert_eq!(number(&delivery.batch), got);
+            got += 1;
+            delivery.receipt.settle();
+        }
+        got
+    })
+}
+
 /// Waits for something that nobody announces.
 pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);

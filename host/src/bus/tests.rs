@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use pgcdc_core::order_key::OrderKey;
 
-use super::samples::{Scene, number, until};
+use super::samples::{Scene, healthy, number, until};
 use super::*;
 use crate::batch::Batch;
 
@@ -87,13 +87,12 @@ async fn a_full_lane_has_those_behind_it_served_first() {
 #[tokio::test]
 async fn a_stuck_lane_holds_nobody_up_and_gets_everything_in_order_later() {
     let mut scene = Scene::start(&[(Mode::Reliable, overflowing), (Mode::Reliable, overflowing)]);
-    for n in 0..600 {
+    healthy(scene.queues.remove(1));
+    for _ in 0..600 {
         scene.send(1_000).await;
-        let (got, delivery) = next(&mut scene.queues[1]).await;
-        assert_eq!(got, n);
-        answer(delivery);
         assert!(scene.buffers[0].memory_bytes() <= 10_000, "its share and no more");
     }
+    until("the other to have everything", || scene.acks.open(1) == 0).await;
     assert_eq!(scene.acks.standing().frontier, 0);
     until("all of it to be on the disk", || scene.buffers[0].memory_bytes() == 7_000).await;
     assert!(scene.buffers[0].disk_bytes() > 590_000);
@@ -117,8 +116,13 @@ async fn refused_changes_come_back_from_the_disk() {
     let mut scene = Scene::start(&[(Mode::Reliable, overflowing), (Mode::Reliable, overflowing)]);
     let batch = Arc::new(samples::with_refused(7, 6_000));
     for _ in 0..3 {
-        scene.fanout.send(Arc::clone(&batch), OrderKey::EMPTY, OrderKey::EMPTY).await.unwrap();
-        answer(next(&mut scene.queues[1]).await.1);
+        let (send, other) = (
+            scene.fanout.send(Arc::clone(&batch), OrderKey::EMPTY, OrderKey::EMPTY),
+            next(&mut scene.queues[1]),
+        );
+        let (sent, (_, other)) = futures_util::join!(send, other);
+        sent.unwrap();
+        answer(other);
     }
     for _ in 0..3 {
         let (_, delivery) = next(&mut scene.queues[0]).await;
@@ -147,18 +151,9 @@ async fn a_full_overflow_holds_the_source_back_and_says_so() {
         bounds.disk_bytes_max = 20_000;
     };
     let mut scene = Scene::start(&[(Mode::Reliable, full), (Mode::Reliable, overflowing)]);
-    let mut other = std::mem::take(&mut scene.queues).into_iter();
-    let (mut stuck, mut other) = (other.next().unwrap(), other.next().unwrap());
+    let other = healthy(scene.queues.remove(1));
+    let mut stuck = scene.queues.remove(0);
     let buffer = Arc::clone(&scene.buffers[0]);
-    let healthy = tokio::spawn(async move {
-        let mut got = 0;
-        while let Some(delivery) = other.recv().await {
-            assert_eq!(number(&delivery.batch), got);
-            got += 1;
-            answer(delivery);
-        }
-        got
-    });
     let source = tokio::spawn(async move {
         for _ in 0..100 {
             scene.send(1_000).await;
@@ -176,39 +171,38 @@ async fn a_full_overflow_holds_the_source_back_and_says_so() {
         answer(delivery);
     }
     assert_eq!(source.await.unwrap().standing().frontier, 100);
-    assert_eq!(healthy.await.unwrap(), 100);
+    assert_eq!(other.await.unwrap(), 100);
     assert_eq!(buffer.stuck(), None);
 }
 
 #[tokio::test]
 async fn an_overflow_that_cannot_be_written_loses_nothing() {
     let mut scene = Scene::start(&[(Mode::Reliable, overflowing), (Mode::Reliable, overflowing)]);
+    healthy(scene.queues.remove(1));
     std::fs::write(scene.folder.path().join("overflow"), "in the way").unwrap();
     for _ in 0..8 {
         scene.send(1_000).await;
-        answer(next(&mut scene.queues[1]).await.1);
     }
     until("the failure to be said", || scene.buffers[0].stuck().is_some()).await;
     assert!(scene.buffers[0].stuck().unwrap().contains("cannot be written"));
     std::fs::remove_file(scene.folder.path().join("overflow")).unwrap();
     for _ in 8..20 {
         scene.send(1_000).await;
-        answer(next(&mut scene.queues[1]).await.1);
     }
     for n in 0..20 {
         let (got, delivery) = next(&mut scene.queues[0]).await;
         assert_eq!(got, n);
         answer(delivery);
     }
-    assert_eq!(scene.acks.standing().frontier, 20);
+    until("the other to have everything", || scene.acks.standing().frontier == 20).await;
 }
 
 #[tokio::test]
 async fn a_damaged_overflow_ends_the_process_and_delivers_nothing_of_it() {
     let mut scene = Scene::start(&[(Mode::Reliable, overflowing), (Mode::Reliable, overflowing)]);
+    healthy(scene.queues.remove(1));
     for _ in 0..12 {
         scene.send(1_000).await;
-        answer(next(&mut scene.queues[1]).await.1);
     }
     until("five on the disk", || scene.buffers[0].memory_bytes() == 7_000).await;
     let folder = scene.folder.path().join("overflow");
@@ -224,15 +218,15 @@ async fn a_damaged_overflow_ends_the_process_and_delivers_nothing_of_it() {
     let said = scene.alarmed.recv().await.unwrap();
     assert!(said.starts_with("sinks.lane0: its overflow is damaged") && said.contains("checksum"), "{said}");
     assert!(scene.queues[0].try_recv().is_err());
-    assert_eq!(scene.acks.standing().frontier, 7);
+    assert_eq!(scene.acks.standing().frontier, 7, "the other has all of it");
 }
 
 #[tokio::test]
 async fn shedding_loses_counts_and_answers() {
     let mut scene = Scene::start(&[(Mode::Fast, small), (Mode::Reliable, overflowing)]);
+    healthy(scene.queues.remove(1));
     for _ in 0..30 {
         scene.send(1_000).await;
-        answer(next(&mut scene.queues[1]).await.1);
     }
     assert!(scene.metrics.text().contains("pgcdc_events_dropped_total{adapter=\"lane0\"} 20"));
     for n in 0..10 {
@@ -240,7 +234,7 @@ async fn shedding_loses_counts_and_answers() {
         assert_eq!(got, n);
         answer(delivery);
     }
-    assert_eq!(scene.acks.standing().frontier, 30);
+    until("the other to have everything", || scene.acks.standing().frontier == 30).await;
 }
 
 #[tokio::test]
@@ -267,10 +261,12 @@ async fn failing_comes_after_the_overflow() {
     }
     assert!(scene.alarmed.try_recv().is_err());
     let buffer = Arc::clone(&scene.buffers[0]);
+    let (_, quiet) = tokio::sync::mpsc::channel(1);
+    let mut alarmed = std::mem::replace(&mut scene.alarmed, quiet);
     until("four on the disk", || buffer.memory_bytes() == 7_000).await;
     let said = tokio::select! {
         () = async { loop { scene.send(1_000).await } } => unreachable!(),
-        said = scene.alarmed.recv() => said.unwrap(),
+        said = alarmed.recv() => said.unwrap(),
     };
     assert!(said.contains("its overflow is full") && said.contains("on_full is `fail`"), "{said}");
 }

@@ -48,8 +48,8 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Aside {
     pub(super) batch: Arc<Batch>,
     pub(super) receipt: Receipt,
-    /// Its bytes on the way to the disk.
-    pub(super) way: OwnedSemaphorePermit,
+    /// Its bytes on the way to the disk, until it is there.
+    pub(super) _way: OwnedSemaphorePermit,
 }
 
 /// One lane's overflow.

@@ -88,6 +88,9 @@ impl Spool {
 
     /// Appends all of these, or none.
     pub(super) fn append(&mut self, records: &[Record]) -> std::io::Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
         if self.segments.back().is_none_or(|back| back.bytes >= self.segment_bytes) {
             let segment = self.open()?;
             self.segments.push_back(segment);
