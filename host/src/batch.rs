@@ -67,6 +67,17 @@ impl Batch {
         Ok(Batch::trusted(bytes))
     }
 
+    /// A batch that was one before, with these bytes.
+    pub(crate) fn restored(bytes: Bytes, origin: Option<Origin>) -> Batch {
+        let events = View::of_valid(&bytes).event_count() as u32;
+        Batch { bytes, events, lines: OnceLock::new(), derived: Mutex::default(), origin }
+    }
+
+    /// The flat layout.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     pub(crate) fn view(&self) -> View<'_> {
         View::of_valid(&self.bytes)
     }

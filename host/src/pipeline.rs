@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::ack::Acks;
@@ -48,6 +48,7 @@ pub struct Pipeline {
     sources: Vec<source::Runner>,
     checkpointers: Vec<Checkpointer>,
     lanes: Vec<(crate::sink::Opened, bus::Queue)>,
+    alarmed: mpsc::Receiver<String>,
     stop: watch::Sender<bool>,
     drained: watch::Sender<bool>,
     /// What is known of it while it runs.
@@ -63,12 +64,14 @@ impl Pipeline {
         let dlq: Dlq = workshop.dlq(&memory).await?;
         let common: Vec<Arc<Stage>> = workshop.common_transforms(&memory).await?;
         let mut board = Board::default();
+        let (alarm, alarmed) = bus::alarm();
 
         let (mut lanes, mut entrances) = (Vec::new(), Vec::new());
         for sink in workshop.sinks() {
             let lane: Lane = workshop.lane(sink, &memory, &dlq, &common).await?;
-            let (entrance, queue) =
-                bus::queue(Arc::clone(&lane.name), workshop.batches_max(), workshop.lane_bytes_max());
+            let (name, bounds) = (Arc::clone(&lane.name), workshop.bounds(sink));
+            let (entrance, queue, buffer) = bus::lane(name, bounds, &alarm, workshop.metrics());
+            let _ = lane.status.buffer.set(buffer);
             let shown = Shown {
                 name: Arc::clone(&lane.name),
                 uses: sink.connector.uses.typed().into(),
@@ -111,12 +114,16 @@ impl Pipeline {
             });
             sources.push(workshop.runner(detector, blueprint, link, fanout, acks, stopped.clone(), living));
         }
-        Ok(Pipeline { sources, checkpointers, lanes, stop, drained, board })
+        Ok(Pipeline { sources, checkpointers, lanes, alarmed, stop, drained, board })
     }
 
     /// Runs until `shutdown`, until every source has ended, or until one fails for good; then drains: sources, lanes,
     /// last checkpoints.
-    pub async fn run(self, shutdown: impl Future<Output = ()>, drain_max: Duration) -> Result<(), String> {
+    pub async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        drain_max: Duration,
+    ) -> Result<(), String> {
         let mut sources: JoinSet<Result<(), String>> = JoinSet::new();
         let mut lanes: JoinSet<Result<(), String>> = JoinSet::new();
         let mut checkpointers: JoinSet<()> = JoinSet::new();
@@ -128,6 +135,7 @@ impl Pipeline {
             () = shutdown => Ok(()),
             ended = first_error(&mut sources) => ended,
             Err(error) = first_error(&mut lanes) => Err(error),
+            Some(error) = self.alarmed.recv() => Err(error),
         };
         self.stop.send_replace(true);
         let drain = async {

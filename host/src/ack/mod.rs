@@ -93,6 +93,16 @@ impl Receipt {
         Receipt(Arc::new(Owed { acks, lane, sequence, parts: AtomicU32::new(1) }))
     }
 
+    /// What it says, for a batch that is put aside: `again` makes the same receipt of it.
+    pub(crate) fn parts(&self) -> (&Arc<Acks>, u32, u64) {
+        (&self.0.acks, self.0.lane, self.0.sequence)
+    }
+
+    /// The receipt of a batch that was put aside, when it is back. The first one must not be answered.
+    pub(crate) fn again(acks: &Arc<Acks>, lane: u32, sequence: u64) -> Receipt {
+        Receipt::new(Arc::clone(acks), lane, sequence)
+    }
+
     /// One more part is owed.
     pub(crate) fn split(&self) -> Receipt {
         self.0.parts.fetch_add(1, Ordering::Relaxed);

@@ -51,6 +51,9 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     for (index, sink) in admin.board.sinks.iter().enumerate() {
         admin.metrics.sink_up(&sink.name, sink.status.is_up());
         admin.metrics.queue_depth(&sink.name, admin.in_flight(index));
+        if let Some(buffer) = sink.status.buffer.get() {
+            admin.metrics.buffered(&sink.name, buffer.memory_bytes(), buffer.disk_bytes());
+        }
     }
     ([("content-type", "text/plain; version=0.0.4")], admin.metrics.text())
 }
@@ -77,6 +80,12 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
     for (name, up, trouble) in sources.chain(sinks) {
         all_up &= up;
         components.insert(name.to_string(), component(up, trouble));
+    }
+    for (name, buffer) in
+        admin.board.sinks.iter().filter_map(|one| Some((&one.name, one.status.buffer.get()?)))
+    {
+        let overflow = serde_json::json!({ "bytes": buffer.disk_bytes(), "stuck": buffer.stuck() });
+        components[&**name]["overflow"] = overflow;
     }
     let code = if all_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if all_up { "up" } else { "down" };
@@ -132,6 +141,8 @@ impl Admin {
                 lag_seconds: Some(one.lag_s()),
                 last_error: shown.map(|trouble| trouble.error.clone()),
                 next_step: shown.map(|trouble| trouble.next_step.clone()),
+                overflow_bytes: one.buffer.get().map_or(0, |buffer| buffer.disk_bytes()),
+                overflow_stuck: one.buffer.get().and_then(|buffer| buffer.stuck()),
                 ..SinkStatus::default()
             }
         });

@@ -1,8 +1,8 @@
 //! Every metric's name and labels, once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::{
     CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -11,8 +11,6 @@ use prometheus::{
 
 /// Series that one process's connectors may make with names of their own.
 const CONNECTOR_SERIES_MAX: usize = 1_000;
-/// Drops are logged at most this often.
-const DROP_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -42,7 +40,9 @@ pub struct Metrics {
     connector_gauges: GaugeVec,
     connector_histograms: HistogramVec,
     connector_series: Mutex<HashSet<String>>,
-    drop_logged: Mutex<HashMap<String, Instant>>,
+    overflow_bytes: IntGaugeVec,
+    overflow_events: IntCounterVec,
+    buffered_bytes: IntGaugeVec,
 }
 
 /// Registers a collector; a name that is there twice is a fault of this file, seen by its test.
@@ -154,7 +154,21 @@ impl Metrics {
                 ),
             )?,
             connector_series: Mutex::default(),
-            drop_logged: Mutex::default(),
+            overflow_bytes: gauges(
+                "pgcdc_overflow_bytes",
+                "Bytes on the disk for a lane that is behind",
+                &["adapter"],
+            )?,
+            overflow_events: counters(
+                "pgcdc_overflow_events_total",
+                "Events that went to the disk for a lane that was behind",
+                &["adapter"],
+            )?,
+            buffered_bytes: gauges(
+                "pgcdc_bus_buffered_bytes",
+                "Bytes of batches that a lane holds in memory, in flight included",
+                &["adapter"],
+            )?,
             registry,
         })
     }
@@ -182,15 +196,18 @@ impl Metrics {
         self.delivered.with_label_values(&[sink]).inc_by(events);
     }
 
-    /// Whether the drop is to be logged, too.
-    pub(crate) fn dropped(&self, sink: &str, events: u64) -> bool {
+    pub(crate) fn dropped(&self, sink: &str, events: u64) {
         self.dropped.with_label_values(&[sink]).inc_by(events);
-        let Ok(mut logged) = self.drop_logged.lock() else { return false };
-        let due = logged.get(sink).is_none_or(|at| at.elapsed() >= DROP_LOG_EVERY);
-        if due {
-            logged.insert(sink.to_string(), Instant::now());
-        }
-        due
+    }
+
+    pub(crate) fn overflowed(&self, sink: &str, events: u64) {
+        self.overflow_events.with_label_values(&[sink]).inc_by(events);
+    }
+
+    pub(crate) fn buffered(&self, sink: &str, memory_bytes: u64, disk_bytes: u64) {
+        let shown = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.buffered_bytes.with_label_values(&[sink]).set(shown(memory_bytes));
+        self.overflow_bytes.with_label_values(&[sink]).set(shown(disk_bytes));
     }
 
     pub(crate) fn backpressure(&self, sink: &str) {

@@ -1,11 +1,12 @@
 //! What is known of each source and sink at this moment; written by their loops, read by `status`, health and metrics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pgcdc_core::lsn::Lsn;
 
 use crate::batch::Batch;
+use crate::bus::Buffer;
 
 /// The last failure, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub struct LaneStatus {
     dead_letters: AtomicU64,
     last_key: Mutex<Vec<u8>>,
     lag_ms: AtomicU64,
+    /// What it holds; set once, when the lane is made.
+    pub(crate) buffer: OnceLock<Arc<Buffer>>,
 }
 
 impl LaneStatus {

@@ -1,44 +1,52 @@
-//! From sources to lanes: every lane gets every batch, in order, or the source waits.
+//! From sources to lanes: every lane gets every batch, in order, and a lane that is behind holds up only itself.
 //!
-//! Invariants. A lane's queue is bounded in batches and in bytes, and what is in flight counts until its receipt is
-//! answered. In `reliable` mode a full lane holds the source back; in `fast` mode it loses the batch, which is
-//! counted, logged, and answered for in its turn.
+//! ```text
+//! source ─► fan-out ─┬─► lane: room? ─► queue ─► sink
+//!                    │          └ no ─► overflow on the disk ─► queue      (block: then the source waits)
+//!                    └─► lane: room? ─► queue ─► sink
+//!                               └ no ─► lost, counted, logged              (shed)
+//! ```
+//!
+//! # How much is in memory
+//!
+//! With N sinks and a budget of B bytes (`bus.buffer_bytes`), a lane's share is S = B / max(N, 4).
+//! - A lane without an overflow holds at most S: what waits and what is in flight, until the last part of a batch is answered.
+//! - A lane with one holds at most S - S/4 of that, what was read back included, and at most S/4 on the way to the disk.
+//! - So all lanes together hold at most N · S ≤ B. A batch is charged to every lane that holds it, though there is one copy of it:
+//!   each batch counted once, there is that or less in memory. Lending what lanes share would promise nothing: once the faster of
+//!   them is done with it, it is the slower one's alone.
+//! - A batch that is larger than what it is charged to is charged all of that, and is alone there. So B is exceeded only by what such batches exceed
+//!   S, one for each lane (and one more for its way to the disk).
+//! - At most `bus.buffer_events / 64` batches wait in a queue; the sink takes a few more out of it.
+//!
+//! A lane's share is its own: whatever one holds, the others have theirs. What a source has read ahead, and the one batch that it waits with, are the
+//! source's.
+//!
+//! # Invariants
+//!
+//! A source's batches reach each lane in its order. Lanes with room are served before any is waited for. Who is waited for, and when
+//! the disk is used: `fanout.rs`. What was lost is answered for in its turn.
 
+mod alarm;
+mod buffer;
+mod fanout;
 mod lane;
+mod overflow;
+mod shed;
 
-pub(crate) use lane::{Delivery, Queue, queue};
-
-use std::sync::Arc;
-
-use pgcdc_core::checkpoint::LaneMark;
-use pgcdc_core::order_key::OrderKey;
-use pgcdc_core::owed::Owed;
-
-use crate::ack::Acks;
-use crate::admin::metrics::Metrics;
-use crate::batch::Batch;
+pub(crate) use alarm::{Alarm, alarm};
+pub(crate) use buffer::Buffer;
+pub(crate) use fanout::Fanout;
+pub(crate) use lane::{Bounds, Delivery, Queue, lane};
+pub(crate) use overflow::forget;
 
 /// What a full lane does to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Holds it back.
+    /// Holds it back, or ends the process.
     Reliable,
     /// Loses the batch.
     Fast,
-}
-
-/// One source's way to all lanes.
-pub(crate) struct Fanout {
-    acks: Arc<Acks>,
-    lanes: Vec<Entrance>,
-    metrics: Arc<Metrics>,
-}
-
-struct Entrance {
-    lane: lane::Sender,
-    mode: Mode,
-    /// What the lane had done before the process started; none once the source is past it.
-    before: Option<LaneMark>,
 }
 
 /// The lanes are gone: the process is ending.
@@ -46,62 +54,14 @@ struct Entrance {
 #[error("the lanes have ended")]
 pub(crate) struct Closed;
 
-impl Fanout {
-    /// For these lanes, in the order that `acks` has them.
-    pub(crate) fn new(
-        acks: Arc<Acks>,
-        lanes: impl Iterator<Item = (lane::Sender, Mode)>,
-        metrics: Arc<Metrics>,
-    ) -> Fanout {
-        let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
-        let entrance = |(index, (lane, mode))| Entrance { lane, mode, before: before(index) };
-        let lanes: Vec<Entrance> = lanes.enumerate().map(entrance).collect();
-        metrics.lanes(lanes.len() as u64);
-        Fanout { acks, lanes, metrics }
-    }
-
-    /// Hands a batch to every lane; waits, if it has to, for the slowest.
-    pub(crate) async fn send(
-        &mut self,
-        batch: Arc<Batch>,
-        first: OrderKey,
-        last: OrderKey,
-    ) -> Result<(), Closed> {
-        let bytes = batch.len_bytes() as u64;
-        let receipts = self.acks.deliver(last, bytes).map_err(|error| {
-            tracing::error!(%error, "batch refused by its own bookkeeping");
-            Closed
-        })?;
-        self.metrics.received(u64::from(batch.events()));
-        for (entrance, receipt) in self.lanes.iter_mut().zip(receipts) {
-            let Some(owed) = entrance.owed(&batch, first, last) else {
-                receipt.settle();
-                continue;
-            };
-            match entrance.mode {
-                Mode::Reliable => entrance.lane.send(owed, receipt, &self.metrics).await?,
-                Mode::Fast => entrance.lane.offer(owed, receipt, &self.metrics)?,
-            }
-        }
-        Ok(())
-    }
+/// The bytes that one of so many lanes may hold in memory.
+pub(crate) fn share_bytes(budget_bytes: u64, lanes: usize) -> u32 {
+    const LANES_MIN: u64 = 4;
+    let share = budget_bytes / (lanes as u64).max(LANES_MIN);
+    u32::try_from(share).unwrap_or(u32::MAX).clamp(1, u32::MAX / 8)
 }
 
-impl Entrance {
-    /// The part of a batch that this lane has not had before.
-    fn owed(&mut self, batch: &Arc<Batch>, first: OrderKey, last: OrderKey) -> Option<Arc<Batch>> {
-        let Some(before) = &self.before else { return Some(Arc::clone(batch)) };
-        match before.owed(&first, &last) {
-            Owed::AllFromHere => self.before = None,
-            Owed::All => {}
-            Owed::Nothing => return None,
-            // If the batch cannot be cut, all of it is delivered: twice is allowed, never is not.
-            Owed::Part => {
-                return batch
-                    .without(before)
-                    .map_or_else(|_| Some(Arc::clone(batch)), |part| part.map(Arc::new));
-            }
-        }
-        Some(Arc::clone(batch))
-    }
-}
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

@@ -13,14 +13,17 @@ pub enum PolicyFlag {
     Timeout,
     /// What a full lane does.
     OnFull,
+    /// Bytes on the disk for a full lane.
+    Overflow,
 }
 
 impl PolicyFlag {
     /// All of them, with the end of the flag's name, the kind of value, and help.
-    pub(super) const ALL: [(PolicyFlag, &'static str, &'static str, &'static str); 3] = [
+    pub(super) const ALL: [(PolicyFlag, &'static str, &'static str, &'static str); 4] = [
         (PolicyFlag::Retries, "retries", "N", "Attempts after the first"),
         (PolicyFlag::Timeout, "timeout", "DURATION", "For one attempt"),
-        (PolicyFlag::OnFull, "on-full", "WORD", "What a full lane does: block or drop"),
+        (PolicyFlag::OnFull, "on-full", "WORD", "What a full lane does: block, shed or fail"),
+        (PolicyFlag::Overflow, "overflow", "SIZE", "Space on the disk for a full lane; 0 for none"),
     ];
 
     /// Sets it. The error says what is wanted.
@@ -32,9 +35,11 @@ impl PolicyFlag {
             PolicyFlag::Retries => policy.retries = Some(text.parse().map_err(|_| COUNT)?),
             PolicyFlag::Timeout => policy.timeout = Some(time()?),
             PolicyFlag::OnFull => {
-                let choices = [OnFull::Block, OnFull::Drop];
-                let choice = choices.into_iter().find(|choice| choice.as_str() == text);
-                policy.on_full = Some(choice.ok_or("block or drop")?);
+                policy.on_full = Some(OnFull::from_word(text).ok_or("block, shed or fail")?);
+            }
+            PolicyFlag::Overflow => {
+                policy.overflow_bytes =
+                    Some(quantity::bytes(text).ok_or("a size such as 1GiB, or 0 for none")?);
             }
         }
         Ok(())

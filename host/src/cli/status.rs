@@ -105,6 +105,10 @@ pub struct SinkStatus {
     pub in_flight: u64,
     /// Events dead-lettered since the start.
     pub dead_lettered: u64,
+    /// On the disk, because the sink is behind.
+    pub overflow_bytes: u64,
+    /// Why the disk takes no more, and the source waits.
+    pub overflow_stuck: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
     /// What an operator should do about it.
@@ -151,6 +155,18 @@ pub fn render(status: &Status) -> String {
         .iter()
         .map(|source| (&source.name, &source.last_error, &source.next_step))
         .chain(status.sinks.iter().map(|sink| (&sink.name, &sink.last_error, &sink.next_step)));
+    for sink in status.sinks.iter().filter(|sink| sink.overflow_bytes > 0) {
+        out.push_str(&format!(
+            "\n{}: {} in its overflow\n",
+            printable(&sink.name),
+            bytes(sink.overflow_bytes)
+        ));
+    }
+    for (name, why) in
+        status.sinks.iter().filter_map(|sink| Some((&sink.name, sink.overflow_stuck.as_ref()?)))
+    {
+        out.push_str(&format!("\n{}: the source waits for it: {}\n", printable(name), printable(why)));
+    }
     for (name, error, next) in troubles {
         if let Some(error) = error {
             out.push_str(&format!("\n{}: {}\n", printable(name), printable(error)));

@@ -161,20 +161,31 @@ pub(super) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Opti
 
 /// A size of at least one byte.
 pub(super) fn size(node: &Node, what: &str, problems: &mut Problems) -> Option<u64> {
-    reveal(node, problems);
-    let value = match &node.value {
-        Value::Integer(value) => u64::try_from(*value).ok(),
-        Value::Text(text) => quantity::bytes(text.expose()),
-        _ => None,
-    };
-    let fits = value.filter(|value| *value > 0);
-    if fits.is_none() {
+    size_of(node, problems).filter(|bytes| *bytes > 0).or_else(|| {
         problems.error(
             node.span,
             format!("{what} must be a size of 1 byte or more, such as 65536, 64MiB or 100MB"),
         );
+        None
+    })
+}
+
+/// A size, or 0 for none.
+pub(super) fn size_or_none(node: &Node, what: &str, problems: &mut Problems) -> Option<u64> {
+    size_of(node, problems).or_else(|| {
+        problems
+            .error(node.span, format!("{what} must be a size such as 65536, 64MiB or 1GiB, or 0 for none"));
+        None
+    })
+}
+
+fn size_of(node: &Node, problems: &mut Problems) -> Option<u64> {
+    reveal(node, problems);
+    match &node.value {
+        Value::Integer(value) => u64::try_from(*value).ok(),
+        Value::Text(text) => quantity::bytes(text.expose()),
+        _ => None,
     }
-    fits
 }
 
 /// One of a few words.

@@ -128,6 +128,8 @@ pub struct Policy {
     pub breaker: Option<Breaker>,
     /// What happens when the lane's queue is full.
     pub on_full: Option<OnFull>,
+    /// Bytes on the disk that the lane may take when its queue is full; 0 = none.
+    pub overflow_bytes: Option<u64>,
 }
 
 /// How retries wait.
@@ -151,18 +153,29 @@ pub struct Breaker {
 /// What a full lane does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
-    /// Holds its source back.
+    /// Goes to the disk, then holds its source back.
     Block,
     /// Drops events, counted as loss.
-    Drop,
+    Shed,
+    /// Goes to the disk, then ends the process.
+    Fail,
 }
 
 impl OnFull {
+    /// Every spelling.
+    pub const WORDS: &'static [&'static str] = &["block", "shed", "fail"];
+
+    /// From its spelling.
+    pub fn from_word(word: &str) -> Option<OnFull> {
+        [OnFull::Block, OnFull::Shed, OnFull::Fail].into_iter().find(|choice| choice.as_str() == word)
+    }
+
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             OnFull::Block => "block",
-            OnFull::Drop => "drop",
+            OnFull::Shed => "shed",
+            OnFull::Fail => "fail",
         }
     }
 }

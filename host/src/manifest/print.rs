@@ -183,6 +183,7 @@ fn policy(policy: &Policy) -> Node {
         node.set("breaker", inner);
     }
     set_some(&mut node, "on_full", policy.on_full.map(|choice| Node::text(choice.as_str())));
+    set_some(&mut node, "overflow", policy.overflow_bytes.map(|bytes| Node::text(&show_bytes(bytes))));
     node
 }
 
@@ -205,6 +206,8 @@ fn settings(root: &mut Node, settings: &Overrides) {
     set_some(&mut bus, "mode", settings.bus.mode.map(|mode| Node::text(mode.as_str())));
     set_some(&mut bus, "buffer_events", settings.bus.buffer_events.map(number));
     set_some(&mut bus, "buffer_bytes", settings.bus.buffer_bytes.map(|bytes| Node::text(&show_bytes(bytes))));
+    let overflow = settings.bus.overflow_bytes.map(|bytes| Node::text(&show_bytes(bytes)));
+    set_some(&mut bus, "overflow_bytes", overflow);
     set_map(root, "bus", bus);
     let mut log = map();
     set_some(&mut log, "level", settings.log.level.map(|level| Node::text(level.as_str())));

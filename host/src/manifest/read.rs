@@ -245,11 +245,13 @@ fn settings(top: &Fields<'_>, problems: &mut Problems) -> Overrides {
         })
     });
     let bus = top.read("bus", problems, |node, what, problems| {
-        let fields = Fields::new(node, what, &["mode", "buffer_events", "buffer_bytes"], problems)?;
+        let fields =
+            Fields::new(node, what, &["mode", "buffer_events", "buffer_bytes", "overflow_bytes"], problems)?;
         Some(BusOverrides {
             mode: fields.read("mode", problems, fields::word(BusMode::WORDS, BusMode::from_word)),
             buffer_events: fields.read("buffer_events", problems, fields::count(1)),
             buffer_bytes: fields.read("buffer_bytes", problems, fields::size),
+            overflow_bytes: fields.read("overflow_bytes", problems, fields::size_or_none),
         })
     });
     let address = top.read("metrics_addr", problems, |node, what, problems| {

@@ -46,7 +46,8 @@ fn routes(node: &Node, what: &str, problems: &mut Problems) -> Option<Vec<At<Str
 }
 
 fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
-    let known = ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full"];
+    let known =
+        ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full", "overflow"];
     let fields = Fields::new(node, what, &known, problems)?;
     let policy = Policy {
         retries: fields.read("retries", problems, fields::count(0)),
@@ -55,7 +56,8 @@ fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
         rate_limit_per_second: fields.read("rate_limit", problems, fields::positive_number),
         rate_burst_events: fields.read("rate_burst", problems, fields::count(1)),
         breaker: fields.read("breaker", problems, breaker),
-        on_full: fields.read("on_full", problems, fields::word(&["block", "drop"], on_full)),
+        on_full: fields.read("on_full", problems, fields::word(OnFull::WORDS, OnFull::from_word)),
+        overflow_bytes: fields.read("overflow", problems, fields::size_or_none),
     };
     if let (Some(node), None) = (fields.get("rate_burst"), fields.get("rate_limit")) {
         problems.error(node.span, "rate_burst means nothing without rate_limit");
@@ -88,8 +90,4 @@ fn breaker(node: &Node, what: &str, problems: &mut Problems) -> Option<Breaker> 
             None
         }
     }
-}
-
-fn on_full(word: &str) -> Option<OnFull> {
-    [OnFull::Block, OnFull::Drop].into_iter().find(|choice| choice.as_str() == word)
 }

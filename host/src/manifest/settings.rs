@@ -54,6 +54,9 @@ pub struct Bus {
     /// Bytes that all lanes may hold together, 1 or more.
     #[serde(deserialize_with = "positive_bytes")]
     pub buffer_bytes: u64,
+    /// Bytes that one lane may put on the disk when it is full; 0 = none.
+    #[serde(deserialize_with = "bytes")]
+    pub overflow_bytes: u64,
 }
 
 macro_rules! words {
@@ -119,7 +122,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
-            bus: Bus { mode: None, buffer_events: 1024, buffer_bytes: 32 << 20 },
+            bus: Bus { mode: None, buffer_events: 1024, buffer_bytes: 32 << 20, overflow_bytes: 1 << 30 },
             metrics_addr: None,
             shutdown_timeout: Duration::from_secs(5),
             state_dir: None,
@@ -172,6 +175,9 @@ pub struct BusOverrides {
     /// Bytes in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buffer_bytes: Option<u64>,
+    /// Bytes on the disk, a lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow_bytes: Option<u64>,
 }
 
 /// Every setting that the environment can give: variable and path.
@@ -181,6 +187,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PGCDC_BUS_MODE", "bus.mode"),
     ("PGCDC_BUS_BUFFER_EVENTS", "bus.buffer_events"),
     ("PGCDC_BUS_BUFFER_BYTES", "bus.buffer_bytes"),
+    ("PGCDC_BUS_OVERFLOW_BYTES", "bus.overflow_bytes"),
     ("PGCDC_METRICS_ADDR", "metrics_addr"),
     ("PGCDC_SHUTDOWN_TIMEOUT", "shutdown_timeout"),
     ("PGCDC_STATE_DIR", "state_dir"),
@@ -221,6 +228,7 @@ fn describe(error: &figment::Error, variables: &Variables) -> String {
         "bus.mode" => BusMode::WORDS.join(", "),
         "bus.buffer_events" => "a whole number of events, 1 or more".to_owned(),
         "bus.buffer_bytes" => "a size such as 32MiB, 1 byte or more".to_owned(),
+        "bus.overflow_bytes" => "a size such as 1GiB, or 0 for none".to_owned(),
         "metrics_addr" => "an address and port such as 127.0.0.1:9090".to_owned(),
         "shutdown_timeout" => "a duration such as 5s, more than 0".to_owned(),
         "skip_validation" => "true or false".to_owned(),
@@ -248,6 +256,7 @@ impl Provider for Defaults {
                 mode: settings.bus.mode,
                 buffer_events: Some(settings.bus.buffer_events),
                 buffer_bytes: Some(settings.bus.buffer_bytes),
+                overflow_bytes: Some(settings.bus.overflow_bytes),
             },
             metrics_addr: settings.metrics_addr,
             shutdown_timeout: Some(settings.shutdown_timeout),
@@ -330,6 +339,11 @@ fn positive_count<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
 }
 
 fn positive_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let size = bytes(from)?;
+    (size > 0).then_some(size).ok_or_else(|| serde::de::Error::custom("not a size of 1 byte or more"))
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Size {
@@ -340,7 +354,7 @@ fn positive_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         Size::Bytes(bytes) => Some(bytes),
         Size::Text(text) => quantity::bytes(&text),
     };
-    size.filter(|bytes| *bytes > 0).ok_or_else(|| serde::de::Error::custom("not a size of 1 byte or more"))
+    size.ok_or_else(|| serde::de::Error::custom("not a size"))
 }
 
 #[cfg(test)]
@@ -365,6 +379,7 @@ mod tests {
                 "PGCDC_LOG_FORMAT" => Some("json".into()),
                 "PGCDC_BUS_BUFFER_BYTES" => Some("64MiB".into()),
                 "PGCDC_BUS_BUFFER_EVENTS" => Some("7".into()),
+                "PGCDC_BUS_OVERFLOW_BYTES" => Some("0".into()),
                 "PGCDC_BUS_MODE" => Some("fast".into()),
                 "PGCDC_SKIP_VALIDATION" => Some("true".into()),
                 "PGCDC_METRICS_ADDR" => Some("127.0.0.1:9187".into()),
@@ -374,7 +389,8 @@ mod tests {
         let settings = Settings::merge(&file, &env, &flags).unwrap();
         assert_eq!(settings.log, Log { level: LogLevel::Error, format: LogFormat::Json });
         assert_eq!(settings.shutdown_timeout, Duration::from_secs(9));
-        let bus = Bus { mode: Some(BusMode::Fast), buffer_events: 7, buffer_bytes: 64 << 20 };
+        let bus =
+            Bus { mode: Some(BusMode::Fast), buffer_events: 7, buffer_bytes: 64 << 20, overflow_bytes: 0 };
         assert_eq!(settings.bus, bus);
         assert!(settings.skip_validation);
         assert_eq!(settings.metrics_addr, Some("127.0.0.1:9187".parse().unwrap()));

@@ -14,7 +14,7 @@ use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::admin::status::{LaneStatus, SourceStatus};
 use crate::backoff_settings;
-use crate::bus::{Fanout, Mode};
+use crate::bus::{self, Bounds, Fanout, Mode, share_bytes};
 use crate::component::cache::Cache;
 use crate::component::engine::Runtime;
 use crate::component::grants::{Grants, Secret, Secrets};
@@ -67,7 +67,7 @@ impl Workshop {
         })
     }
 
-    /// The state directory for this process alone, for as long as the answer lives.
+    /// The state directory for this process alone, for as long as the answer lives; without what an earlier one could not finish.
     pub fn lock(&self) -> Result<std::fs::File, String> {
         let path = self.state_dir.join("lock");
         let file = std::fs::File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -75,6 +75,7 @@ impl Workshop {
             let folder = self.state_dir.display();
             format!("another pgcdc uses the state directory {folder}: stop it, or give this one its own --state-dir")
         })?;
+        bus::forget(&self.overflow_folder())?;
         Ok(file)
     }
 
@@ -253,17 +254,25 @@ impl Workshop {
         &self.checked.detectors
     }
 
-    /// Batches that a lane's queue has room for. Few: while lanes are busy the WAL gathers in larger batches, which cost
-    /// each of them less.
-    pub(super) fn batches_max(&self) -> usize {
-        (self.settings.bus.buffer_events as usize / 64).max(1)
+    /// How much a lane may hold. Few batches: while lanes are busy the WAL gathers in larger ones, which cost each of them less.
+    pub(super) fn bounds(&self, sink: &ReadySink) -> Bounds {
+        let bus = &self.settings.bus;
+        let lanes = self.checked.sinks.len();
+        let fails = sink.policy.on_full == Some(OnFull::Fail);
+        // With one lane there is nobody to be held up, but a lane that fails is not to fail of a backlog.
+        let overflows = sink.policy.on_full != Some(OnFull::Shed) && (lanes > 1 || fails);
+        let disk_bytes_max = sink.policy.overflow_bytes.unwrap_or(bus.overflow_bytes);
+        Bounds {
+            batches_max: (bus.buffer_events as usize / 64).max(1),
+            memory_bytes_max: share_bytes(bus.buffer_bytes, lanes),
+            disk_bytes_max: if overflows { disk_bytes_max } else { 0 },
+            folder: self.overflow_folder(),
+            fails,
+        }
     }
 
-    /// Bytes that one lane may hold: its share of `bus.buffer_bytes`, a quarter at most.
-    pub(super) fn lane_bytes_max(&self) -> u32 {
-        const LANE_BYTES_MIN: u64 = 64 * 1024;
-        let share = self.settings.bus.buffer_bytes / (self.checked.sinks.len() as u64).max(4);
-        u32::try_from(share.max(LANE_BYTES_MIN)).unwrap_or(u32::MAX / 2).min(u32::MAX / 8)
+    fn overflow_folder(&self) -> PathBuf {
+        self.state_dir.join("overflow")
     }
 
     pub(super) async fn lane(
@@ -323,8 +332,8 @@ impl Workshop {
     /// As the operator says; else `fast` only for sources that cannot be held back.
     pub(super) fn mode(&self, detector: &Ready, sink: &ReadySink) -> Mode {
         match sink.policy.on_full {
-            Some(OnFull::Drop) => return Mode::Fast,
-            Some(OnFull::Block) => return Mode::Reliable,
+            Some(OnFull::Shed) => return Mode::Fast,
+            Some(OnFull::Block | OnFull::Fail) => return Mode::Reliable,
             None => {}
         }
         match self.settings.bus.mode {

@@ -53,7 +53,7 @@ pgcdc.yaml:5:15: metrics_addr must be text, found a whole number
 pgcdc.yaml:7:37: timeout must be a duration of more than 0, such as 500ms, 10s or 1m30s
  7 |     policy: { retries: no, timeout: 10, on_full: blok }
    |                                     ^^
-pgcdc.yaml:7:50: on_full must be one of block, drop
+pgcdc.yaml:7:50: on_full must be one of block, shed, fail
  7 |     policy: { retries: no, timeout: 10, on_full: blok }
    |                                                  ^^^^
   help: did you mean `block`?";
