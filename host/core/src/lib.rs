@@ -9,15 +9,19 @@
 //! - Names of places: [`lsn`], [`order_key`], [`id`].
 //! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`checkpoint`] (what is stored).
 //! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure).
+//! - Around a sink: [`breaker`], [`bucket`] (rate limit), [`nack`] (too many dead letters).
 
 pub mod assembler;
 pub mod backoff;
+pub mod breaker;
+pub mod bucket;
 pub mod catalog;
 pub mod checkpoint;
 pub mod error;
 pub mod frontier;
 pub mod id;
 pub mod lsn;
+pub mod nack;
 pub mod order_key;
 pub mod pgoutput;
 pub mod resume;
