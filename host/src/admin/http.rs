@@ -72,11 +72,17 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
     };
     let sources = admin.board.sources.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));
     let sinks = admin.board.sinks.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));
+    let guards = admin.board.sinks.iter().map(|one| (&one.name, one.status.guard.json()));
     let mut all_up = true;
     let mut components = serde_json::Map::new();
     for (name, up, trouble) in sources.chain(sinks) {
         all_up &= up;
         components.insert(name.to_string(), component(up, trouble));
+    }
+    for (name, guard) in guards {
+        if let Some(shown) = components.get_mut(&**name) {
+            shown["guard"] = guard;
+        }
     }
     let code = if all_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if all_up { "up" } else { "down" };
@@ -132,6 +138,7 @@ impl Admin {
                 lag_seconds: Some(one.lag_s()),
                 last_error: shown.map(|trouble| trouble.error.clone()),
                 next_step: shown.map(|trouble| trouble.next_step.clone()),
+                guard: one.guard.json(),
                 ..SinkStatus::default()
             }
         });

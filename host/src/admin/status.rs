@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pgcdc_core::lsn::Lsn;
 
+use super::guard::Guard;
 use crate::batch::Batch;
 
 /// The last failure, in words.
@@ -96,6 +97,8 @@ impl SourceStatus {
 #[derive(Default)]
 pub struct LaneStatus {
     health: Health,
+    /// What stands between the lane and its sink.
+    pub guard: Guard,
     delivered: AtomicU64,
     dead_letters: AtomicU64,
     last_key: Mutex<Vec<u8>>,
