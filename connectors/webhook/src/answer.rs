@@ -1,6 +1,6 @@
 //! What a response means for the events that were posted. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pgcdc_sdk::http::Response;
 use pgcdc_sdk::{Error, Result};
@@ -24,7 +24,7 @@ pub(crate) fn read(response: &Response) -> Result<()> {
         _ => Error::rejected(format!("status {status}")),
     };
     let error = error.with("status", status);
-    Err(match response.header("retry-after").and_then(seconds) {
+    Err(match retry_after(response) {
         Some(wait) => error.retry_after(wait),
         None => error,
     })
@@ -35,9 +35,24 @@ pub(crate) fn is_about_content(status: u16) -> bool {
     matches!(status, 400 | 413 | 422)
 }
 
-/// The form in seconds; the form of a date is passed over, since it needs the other side's clock.
-fn seconds(value: &str) -> Option<Duration> {
-    let wait = Duration::from_secs(value.trim().parse().ok()?);
+/// Is it the endpoint that wants a pause, whatever the event?
+pub(crate) fn asks_for_a_pause(error: &Error) -> bool {
+    error.code == "throttled" || error.retry_after_ms.is_some()
+}
+
+/// In seconds, or as a date: by the other side's own clock if it tells it, else by ours.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.header("retry-after")?.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // More digits than a number holds.
+        Err(_) if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => Duration::MAX,
+        Err(_) => {
+            let at = httpdate::parse_http_date(value).ok()?;
+            let theirs = response.header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+            at.duration_since(theirs.unwrap_or_else(SystemTime::now)).unwrap_or_default()
+        }
+    };
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
@@ -73,6 +88,23 @@ mod tests {
         };
         assert_eq!(answer("7"), Some(7_000));
         assert_eq!(answer("99999999"), Some(3_600_000));
-        assert_eq!(answer("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+        assert_eq!(answer("99999999999999999999999"), Some(3_600_000));
+        assert_eq!(answer("Fri, 31 Dec 1999 23:59:59 GMT"), Some(0));
+        for odd in ["", "-1", "1.5", "soon", "Fri, 31 Dec 1999", "2026-01-01T00:00:00Z"] {
+            assert_eq!(answer(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_read_by_the_other_sides_clock() {
+        let answer = |date: &str| {
+            let at = "Fri, 31 Dec 1999 23:59:59 GMT".to_owned();
+            let headers = vec![("Retry-After".to_owned(), at), ("Date".to_owned(), date.to_owned())];
+            read(&Response { status: 503, headers, body: Vec::new() }).unwrap_err().retry_after_ms
+        };
+        assert_eq!(answer("Fri, 31 Dec 1999 23:59:49 GMT"), Some(10_000));
+        assert_eq!(answer("Thu, 30 Dec 1999 23:59:49 GMT"), Some(3_600_000));
+        assert_eq!(answer("Sat, 01 Jan 2000 00:00:49 GMT"), Some(0));
+        assert_eq!(answer("no date"), Some(0), "our own clock");
     }
 }

@@ -1,4 +1,9 @@
 //! One event a request, several requests under way.
+//!
+//! Once the endpoint asks for a pause, or as many requests in a row fail as may be under way, no more begin: a server that is down
+//! gets no more requests than that at each of the host's attempts.
+
+use std::cell::Cell;
 
 use futures_util::stream::{self, StreamExt};
 use pgcdc_sdk::http::Request;
@@ -9,6 +14,9 @@ use pgcdc_sdk::{Batch, Encoding, Error, Result};
 use crate::order::Ticket;
 use crate::{Webhook, answer, headers, key};
 
+/// The code of what was left for later.
+const NOT_TRIED: &str = "not-tried";
+
 /// How many events of a batch are looked at for each request that may be under way: rows that wait for
 /// themselves do not keep others from going.
 const WINDOW: usize = 8;
@@ -18,8 +26,10 @@ pub(crate) async fn post(webhook: &Webhook, batch: &Batch) -> Result<Vec<Failure
     let rows = batch.read()?;
     let events = || rows.view().events();
     let tickets: Vec<Ticket> = events().map(|event| webhook.order.enter(key::of(&event))).collect();
+    let mood = &Mood { failures: Cell::new(0), failures_max: webhook.options.in_flight };
     let posts = events().zip(&tickets).map(|(event, ticket)| async move {
-        let done = post_one(webhook, batch, event, ticket).await;
+        let done = post_one(webhook, batch, event, ticket, mood).await;
+        mood.note(&done);
         ticket.settle(done.is_ok());
         done.err().map(|error| Failure { index: event.index(), error })
     });
@@ -31,11 +41,47 @@ pub(crate) async fn post(webhook: &Webhook, batch: &Batch) -> Result<Vec<Failure
     Ok(failures)
 }
 
-async fn post_one(webhook: &Webhook, batch: &Batch, event: Event<'_>, ticket: &Ticket) -> Result<()> {
+/// How the endpoint has answered this batch so far.
+struct Mood {
+    /// In a row.
+    failures: Cell<u32>,
+    failures_max: u32,
+}
+
+impl Mood {
+    fn note(&self, done: &Result<()>) {
+        match done {
+            _ if self.failures.get() == u32::MAX => {}
+            Ok(()) => self.failures.set(0),
+            Err(error) if error.code == NOT_TRIED => {}
+            Err(error) if answer::asks_for_a_pause(error) => self.failures.set(u32::MAX),
+            Err(error) if matches!(&*error.code, "unavailable" | "timeout") => {
+                self.failures.set(self.failures.get().saturating_add(1));
+            }
+            // It was looked at and refused.
+            Err(_) => self.failures.set(0),
+        }
+    }
+
+    fn is_bad(&self) -> bool {
+        self.failures.get() >= self.failures_max
+    }
+}
+
+async fn post_one(
+    webhook: &Webhook,
+    batch: &Batch,
+    event: Event<'_>,
+    ticket: &Ticket,
+    mood: &Mood,
+) -> Result<()> {
     if !ticket.turn().await {
         return Err(Error::not_tried("an earlier event of the same row failed"));
     }
     let _permit = webhook.permits.take().await;
+    if mood.is_bad() {
+        return Err(Error::not_tried("the endpoint does not answer, or asks for a pause"));
+    }
     let options = &webhook.options;
     let body = batch.slice(Encoding::Json, event.index()..event.index() + 1);
     let own = vec![

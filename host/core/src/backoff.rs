@@ -1,7 +1,7 @@
 //! How long to wait before the next attempt: full jitter, `max(100 ms, random in [0, min(cap, base ·
 //! 2^attempt)))`.
 //!
-//! Attempts are counted from 0 and begin anew after a healthy time, so that a connection which breaks once
+//! Attempts are counted from 0, those of a request from 1, and begin anew after a healthy time, so that a connection which breaks once
 //! a day is not treated like one that has been failing all day.
 
 use std::time::Duration;
@@ -34,6 +34,7 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     settings: Settings,
+    first: u32,
     attempt: u32,
 }
 
@@ -41,13 +42,24 @@ impl Backoff {
     /// No failure so far.
     #[must_use]
     pub fn new(settings: Settings) -> Backoff {
-        Backoff { settings, attempt: 0 }
+        Backoff { settings, first: 0, attempt: 0 }
+    }
+
+    /// For the retries of a request: the first of them is attempt 1.
+    #[must_use]
+    pub fn of_requests(settings: Settings) -> Backoff {
+        Backoff { settings, first: 1, attempt: 1 }
+    }
+
+    /// Other bounds, the same count.
+    pub fn tune(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// It failed, after having been well for that long. How long to wait; `random` is any 64 random bits.
     pub fn failed(&mut self, healthy_for: Duration, random: u64) -> Duration {
         if healthy_for >= self.settings.healthy_after {
-            self.attempt = 0;
+            self.attempt = self.first;
         }
         let wait = wait(self.settings, self.attempt, random);
         self.attempt = self.attempt.saturating_add(1);
@@ -56,13 +68,13 @@ impl Backoff {
 
     /// It has shown that it is well: a first message arrived, a delivery was durable.
     pub fn succeeded(&mut self) {
-        self.attempt = 0;
+        self.attempt = self.first;
     }
 
     /// How many failures in a row.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.attempt - self.first
     }
 }
 
@@ -106,6 +118,18 @@ mod tests {
         }
         backoff.succeeded();
         assert!(backoff.failed(Duration::ZERO, u64::MAX) < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn retries_of_a_request_begin_one_step_later_and_new_bounds_keep_the_count() {
+        let mut backoff = Backoff::of_requests(Settings::default());
+        assert_eq!(backoff.failed(Duration::ZERO, u64::MAX).as_millis(), 1_999);
+        assert_eq!(backoff.attempt(), 1);
+        backoff.tune(Settings { base: Duration::from_secs(2), ..Settings::default() });
+        assert_eq!(backoff.failed(Duration::ZERO, u64::MAX).as_millis(), 7_999);
+        backoff.succeeded();
+        assert_eq!(backoff.attempt(), 0);
+        assert_eq!(backoff.failed(Duration::ZERO, u64::MAX).as_millis(), 3_999);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //!   is stored), [`owed`] (what a lane still has to get).
 //! - What the server is told: [`confirm`].
 //! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure).
+//! - Around a sink: [`breaker`], [`bucket`] (rate limit), [`nack`] (too many dead letters).
 //!
 //! All of it runs, as it ships, under a seeded simulator: `tests/sim`. `--cfg pgcdc_sabotage="…"` breaks one rule, so that
 //! the simulator can be seen to notice.
@@ -31,6 +32,8 @@ compile_error!(
 pub mod acks;
 pub mod assembler;
 pub mod backoff;
+pub mod breaker;
+pub mod bucket;
 pub mod catalog;
 pub mod checkpoint;
 pub mod confirm;
@@ -38,6 +41,7 @@ pub mod error;
 pub mod frontier;
 pub mod id;
 pub mod lsn;
+pub mod nack;
 pub mod order_key;
 pub mod owed;
 pub mod pgoutput;

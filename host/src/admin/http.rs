@@ -75,6 +75,7 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
     };
     let sources = admin.board.sources.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));
     let sinks = admin.board.sinks.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));
+    let guards = admin.board.sinks.iter().map(|one| (&one.name, one.status.guard.json()));
     let mut all_up = true;
     let mut components = serde_json::Map::new();
     for (name, up, trouble) in sources.chain(sinks) {
@@ -85,7 +86,14 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
         admin.board.sinks.iter().filter_map(|one| Some((&one.name, one.status.buffer.get()?)))
     {
         let overflow = serde_json::json!({ "bytes": buffer.disk_bytes(), "stuck": buffer.stuck() });
-        components[&**name]["overflow"] = overflow;
+        if let Some(shown) = components.get_mut(&**name) {
+            shown["overflow"] = overflow;
+        }
+    }
+    for (name, guard) in guards {
+        if let Some(shown) = components.get_mut(&**name) {
+            shown["guard"] = guard;
+        }
     }
     let code = if all_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if all_up { "up" } else { "down" };
@@ -143,6 +151,7 @@ impl Admin {
                 next_step: shown.map(|trouble| trouble.next_step.clone()),
                 overflow_bytes: one.buffer.get().map_or(0, |buffer| buffer.disk_bytes()),
                 overflow_stuck: one.buffer.get().and_then(|buffer| buffer.stuck()),
+                guard: one.guard.json(),
                 ..SinkStatus::default()
             }
         });

@@ -9,6 +9,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::metrics_guard::GuardMetrics;
+
 /// Series that one process's connectors may make with names of their own.
 const CONNECTOR_SERIES_MAX: usize = 1_000;
 
@@ -39,6 +41,7 @@ pub struct Metrics {
     connector_counters: CounterVec,
     connector_gauges: GaugeVec,
     connector_histograms: HistogramVec,
+    pub(crate) guard: GuardMetrics,
     connector_series: Mutex<HashSet<String>>,
     overflow_bytes: IntGaugeVec,
     overflow_events: IntCounterVec,
@@ -46,7 +49,7 @@ pub struct Metrics {
 }
 
 /// Registers a collector; a name that is there twice is a fault of this file, seen by its test.
-fn put<C: prometheus::core::Collector + Clone + 'static>(
+pub(super) fn put<C: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     made: prometheus::Result<C>,
 ) -> Option<C> {
@@ -153,6 +156,7 @@ impl Metrics {
                     &own,
                 ),
             )?,
+            guard: GuardMetrics::new(&registry)?,
             connector_series: Mutex::default(),
             overflow_bytes: gauges(
                 "pgcdc_overflow_bytes",

@@ -1,6 +1,8 @@
 //! What an operator sees: metrics, status, health, and the log's form.
 
+pub mod guard;
 pub mod http;
 pub mod log;
 pub mod metrics;
+mod metrics_guard;
 pub mod status;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pgcdc_core::lsn::Lsn;
 
+use super::guard::Guard;
 use crate::batch::Batch;
 use crate::bus::Buffer;
 
@@ -97,6 +98,8 @@ impl SourceStatus {
 #[derive(Default)]
 pub struct LaneStatus {
     health: Health,
+    /// What stands between the lane and its sink.
+    pub guard: Guard,
     delivered: AtomicU64,
     dead_letters: AtomicU64,
     last_key: Mutex<Vec<u8>>,

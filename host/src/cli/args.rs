@@ -148,6 +148,12 @@ pub struct Listen {
     /// Where refused changes are kept; `none` loses them [default: stderr]
     #[arg(long, value_name = "DLQ")]
     pub dlq: Option<String>,
+    /// Pass a sink by, into the dead letters, by its last N deliveries; 0 never does [default: 0]
+    #[arg(long, value_name = "N")]
+    pub dlq_window_size: Option<u32>,
+    /// So many dead letters among those are too many [default: half of them]
+    #[arg(long, value_name = "N")]
+    pub dlq_window_threshold: Option<u32>,
     /// Where positions are kept [default: a file in --state-dir]
     #[arg(long, value_name = "STORE")]
     pub checkpoint: Option<String>,

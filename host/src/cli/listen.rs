@@ -11,6 +11,7 @@ use crate::manifest::description::{Description, Kind};
 use crate::manifest::interpolate::Lookup;
 use crate::manifest::model::{Connector, Dlq, Manifest, NamedSecret, Place, Policy, SecretFrom, Sink, Use};
 use crate::manifest::nearest::hint;
+use crate::manifest::read::window;
 use crate::manifest::schema::{Meaning, Schema, Type};
 use crate::manifest::source::{At, Source, Span};
 use crate::manifest::tree::{Node, Text, Value};
@@ -77,13 +78,15 @@ impl Build<'_> {
         for adapter in adapters {
             self.sink(adapter);
         }
-        if let Some(dlq) = &listen.dlq {
+        let window = window(listen.dlq_window_size, listen.dlq_window_threshold);
+        let dlq = listen.dlq.clone().or_else(|| window.map(|_| "stderr".to_owned()));
+        if let Some(dlq) = &dlq {
             if dlq != "none" {
                 self.known(Kind::Dlq, "--dlq", dlq);
             }
             let connector =
                 Connector { name: At::nowhere("dlq".to_owned()), ..Connector::shipped("dlq", dlq) };
-            self.manifest.dlq = Some(Dlq { connector, raw: false });
+            self.manifest.dlq = Some(Dlq { connector, raw: false, window });
         }
         if let Some(store) = &listen.checkpoint {
             self.known(Kind::CheckpointStore, "--checkpoint", store);

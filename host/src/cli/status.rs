@@ -109,6 +109,8 @@ pub struct SinkStatus {
     pub overflow_bytes: u64,
     /// Why the disk takes no more, and the source waits.
     pub overflow_stuck: Option<String>,
+    /// What stands between the lane and the sink: breaker, restarts of the component, and whether it is passed by.
+    pub guard: serde_json::Value,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
     /// What an operator should do about it.
@@ -150,6 +152,9 @@ pub fn render(status: &Status) -> String {
     });
     let header = ["SINK", "USE", "STATE", "SOURCE", "POSITION", "LAG", "BEHIND", "IN FLIGHT", "DEAD"];
     out.push_str(&table(header, sinks));
+    for (name, guard) in status.sinks.iter().filter_map(|sink| Some((&sink.name, of_note(&sink.guard)?))) {
+        out.push_str(&format!("\n{}: {}\n", printable(name), printable(&guard)));
+    }
     let troubles = status
         .sources
         .iter()
@@ -176,6 +181,17 @@ pub fn render(status: &Status) -> String {
         }
     }
     out
+}
+
+/// What is out of the ordinary between a lane and its sink.
+fn of_note(guard: &serde_json::Value) -> Option<String> {
+    let text = |key: &str, usual: &str| guard[key].as_str().filter(|text| *text != usual);
+    let mut notes = Vec::new();
+    notes.extend(text("component", "running").map(|state| format!("component {state}")));
+    notes.extend(guard["restarts"].as_u64().filter(|n| *n > 0).map(|n| format!("restarts {n}")));
+    notes.extend(text("breaker", "closed").map(|state| format!("circuit breaker {state}")));
+    notes.extend((guard["passed_by"] == true).then(|| "passed by, because of its dead letters".to_owned()));
+    (!notes.is_empty()).then(|| notes.join(", "))
 }
 
 /// `512 B`, `1.5 MiB`.
@@ -216,6 +232,7 @@ mod tests {
         let json = r#"{"version":"0.1.0","uptime_seconds":4000,"ready":false,"new_key":1,
             "sources":[{"name":"shop","use":"wal","state":"running","position":"0/16B3748","lag_bytes":1572864,"lag_seconds":0.25}],
             "sinks":[{"name":"audit","use":"webhook","state":"retrying","position":"0/16B3000","lag_bytes":12,"lag_seconds":90,"in_flight":3,
+              "guard":{"component":"quarantined","restarts":7,"breaker":"open","passed_by":true},
               "last_error":"503 from https://h\u001b[31m","next_step":"nothing: it is tried again in 8s"},
               {"name":"x","use":"stdout","state":"from the future"}]}"#;
         let status: Status = serde_json::from_str(json).unwrap();
@@ -228,6 +245,8 @@ shop    wal  running  0/16B3748  1.5 MiB  0.2s
 SINK   USE      STATE     SOURCE  POSITION   LAG   BEHIND  IN FLIGHT  DEAD
 audit  webhook  retrying  -       0/16B3000  12 B  90s     3          0
 x      stdout   unknown   -       -          -     -       0          0
+
+audit: component quarantined, restarts 7, circuit breaker open, passed by, because of its dead letters
 
 audit: 503 from https://h [31m
   next: nothing: it is tried again in 8s

@@ -16,7 +16,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::Runtime;
 use super::grants::Grants;
-use super::limits::{Limiter, Limits, SharedMeter};
+use super::limits::{Limiter, Limits, LogRate, SharedMeter};
 use super::services::Services;
 use super::state::State;
 use super::v1::WireError;
@@ -58,7 +58,7 @@ pub(crate) struct Instance {
     /// The reason of the end, once there is one; closed without one when the task was told to end.
     death: watch::Receiver<Option<Arc<str>>>,
     task: tokio::task::JoinHandle<()>,
-    limits: Limits,
+    pub(super) limits: Limits,
     name: Arc<str>,
 }
 
@@ -80,7 +80,9 @@ impl Instance {
 
         let (mailbox, jobs) = mpsc::channel(MAILBOX);
         let (dying, death) = watch::channel(None);
-        let life = Life { store, exports, jobs, meter, runtime: Arc::clone(&blueprint.runtime) };
+        let output_bytes_max = blueprint.limits.output_bytes_max;
+        let life =
+            Life { store, exports, jobs, meter, runtime: Arc::clone(&blueprint.runtime), output_bytes_max };
         let task = tokio::spawn(life.run(dying, Arc::clone(&blueprint.name)));
         Ok(Instance {
             mailbox,
@@ -165,10 +167,12 @@ impl Blueprint {
             Arc::clone(&self.grants),
             Arc::clone(&self.services),
             Limiter::new(&self.limits),
+            LogRate::new(&self.limits),
             self.source.clone(),
         );
         let mut store = Store::new(&self.runtime.engine, state);
         store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(self.limits.output_bytes_max);
         let (meter, cpu_max) = (Arc::clone(meter), self.limits.cpu_max);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |mut context| {
@@ -190,6 +194,7 @@ struct Life {
     jobs: mpsc::Receiver<Job>,
     meter: SharedMeter,
     runtime: Arc<Runtime>,
+    output_bytes_max: usize,
 }
 
 impl Life {
@@ -205,7 +210,7 @@ impl Life {
             .await
         };
         let Err(error) = ended.and_then(|served| served) else { return };
-        let reason = reason(&error, self.store.data());
+        let reason = reason(&error, self.store.data(), self.output_bytes_max);
         tracing::debug!(connector = &*name, reason = &*reason, "instance ended");
         let _ = dying.send(Some(reason));
     }
@@ -236,12 +241,21 @@ async fn serve(
 /// Frames of the guest that are told.
 const FRAMES_MAX: usize = 3;
 
-/// One line for the operator: the limit that was hit, or the trap with the guest's innermost frames.
-fn reason(error: &wasmtime::Error, state: &State) -> Arc<str> {
+/// How wasmtime says that a call handed over too much. The type is its own.
+const TOO_MUCH: &str = "fuel allocated for hostcalls";
+
+/// One line for the operator: the limit that was hit, the panic's message, or the trap with the guest's innermost frames.
+fn reason(error: &wasmtime::Error, state: &State, output_bytes_max: usize) -> Arc<str> {
     if let Some(limit) = state.limiter.denied() {
         return format!("limit exceeded: {limit}").into();
     }
     let told = format!("{error:#}");
+    if told.contains(TOO_MUCH) {
+        return format!("limit exceeded: output: more than {output_bytes_max} bytes in one call").into();
+    }
+    if let Some(panic) = state.last_words.panic() {
+        return panic.into();
+    }
     let of_guest = |frame: &&str| {
         !["!std::", "!core::", "!alloc::", "!__rust", "!_rust"].iter().any(|of| frame.contains(of))
     };

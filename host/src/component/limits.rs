@@ -1,4 +1,4 @@
-//! What bounds a guest: memory, CPU between completions, wall clock, log lines.
+//! What bounds a guest: memory, CPU between completions, wall clock, what it hands over, log lines.
 //!
 //! A denial is remembered, because all that a guest sees of it is a failed allocation: the report names the
 //! limit, not the `unreachable` that followed.
@@ -18,6 +18,10 @@ pub(crate) struct Limits {
     pub(crate) cpu_max: Duration,
     /// Wall clock of one call.
     pub(crate) call_max: Duration,
+    /// What one call may return, and what one call of the guest's may hand to the host. Parts of batches that it names do not count.
+    pub(crate) output_bytes_max: usize,
+    /// Log lines; ten seconds' worth of them at once.
+    pub(crate) log_lines_per_s: u32,
 }
 
 impl Default for Limits {
@@ -26,6 +30,8 @@ impl Default for Limits {
             memory_bytes_max: 64 * 1024 * 1024,
             cpu_max: Duration::from_secs(1),
             call_max: Duration::from_secs(60),
+            output_bytes_max: 64 * 1024 * 1024,
+            log_lines_per_s: 10,
         }
     }
 }
@@ -101,22 +107,23 @@ pub(crate) struct LogRate {
     tokens: f64,
     refilled: Instant,
     suppressed: u64,
+    per_s: f64,
 }
 
-const LOG_BURST: f64 = 100.0;
-const LOG_PER_S: f64 = 10.0;
-
-impl Default for LogRate {
-    fn default() -> LogRate {
-        LogRate { tokens: LOG_BURST, refilled: Instant::now(), suppressed: 0 }
-    }
-}
+/// Lines at once after a pause, as seconds of the rate.
+const LOG_BURST_S: f64 = 10.0;
 
 impl LogRate {
+    pub(super) fn new(limits: &Limits) -> LogRate {
+        let per_s = f64::from(limits.log_lines_per_s);
+        LogRate { tokens: per_s * LOG_BURST_S, refilled: Instant::now(), suppressed: 0, per_s }
+    }
+
     /// Whether one more line may be written; says how many were not, once lines are admitted again.
     pub(super) fn admit(&mut self, connector: &str) -> bool {
         let now = Instant::now();
-        self.tokens = (self.tokens + (now - self.refilled).as_secs_f64() * LOG_PER_S).min(LOG_BURST);
+        self.tokens =
+            (self.tokens + (now - self.refilled).as_secs_f64() * self.per_s).min(self.per_s * LOG_BURST_S);
         self.refilled = now;
         if self.tokens < 1.0 {
             self.suppressed += 1;

@@ -9,6 +9,7 @@ pub(crate) mod cache;
 pub(crate) mod engine;
 pub(crate) mod grants;
 pub(crate) mod instance;
+mod last_words;
 pub(crate) mod limits;
 pub(crate) mod native;
 pub(crate) mod registry;

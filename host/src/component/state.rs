@@ -6,6 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::grants::Grants;
+use super::last_words::LastWords;
 use super::limits::{Limiter, LogRate};
 use super::services::Services;
 use crate::source::SourceLink;
@@ -25,6 +26,8 @@ pub(crate) struct State {
     pub(super) log_rate: LogRate,
     /// For sources: what the host knows of this one.
     pub(super) source: Option<Arc<SourceLink>>,
+    /// What it printed last, for the report of its end.
+    pub(super) last_words: LastWords,
     /// Bytes of batches that only this guest's handles keep.
     held_bytes: usize,
 }
@@ -35,23 +38,15 @@ impl State {
         grants: Arc<Grants>,
         services: Arc<Services>,
         limiter: Limiter,
+        log_rate: LogRate,
         source: Option<Arc<SourceLink>>,
     ) -> State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        // Inert: no folder, no environment, no arguments, no network; what a guest prints is not shown.
-        let wasi = WasiCtx::builder().build();
-        State {
-            table,
-            wasi,
-            name,
-            grants,
-            services,
-            limiter,
-            log_rate: LogRate::default(),
-            source,
-            held_bytes: 0,
-        }
+        // Inert: no folder, no environment, no arguments, no network; of what a guest prints its last words are kept.
+        let last_words = LastWords::default();
+        let wasi = WasiCtx::builder().stderr(last_words.clone()).build();
+        State { table, wasi, name, grants, services, limiter, log_rate, source, last_words, held_bytes: 0 }
     }
 
     /// Counts bytes that a guest makes the host keep; past the guest's memory limit it traps.

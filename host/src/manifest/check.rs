@@ -103,13 +103,17 @@ impl Check<'_> {
         let Some(dlq) = &self.manifest.dlq else {
             let default = Connector::shipped("dlq", "stderr");
             let connector = self.connector(&default, Kind::Dlq, "")?;
-            return Some(Some(ReadyDlq { connector, raw: false }));
+            return Some(Some(ReadyDlq { connector, raw: false, window: None }));
         };
         if dlq.connector.uses.value == Use::Shipped("none".to_owned()) {
+            if dlq.window.is_some() {
+                let message = "a nack window without a dead-letter queue would lose events: leave window_size out, or name a queue";
+                self.problems.error(dlq.connector.uses.span, message);
+            }
             return Some(None);
         }
         let connector = self.connector(&dlq.connector, Kind::Dlq, "")?;
-        Some(Some(ReadyDlq { connector, raw: dlq.raw }))
+        Some(Some(ReadyDlq { connector, raw: dlq.raw, window: dlq.window }))
     }
 
     fn connector(&mut self, connector: &Connector, kind: Kind, prefix: &str) -> Option<Ready> {

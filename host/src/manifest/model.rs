@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pgcdc_core::nack;
+
 use super::settings::Overrides;
 use super::source::{At, Source, Span};
 use super::tree::{Node, Text};
@@ -187,6 +189,8 @@ pub struct Dlq {
     pub connector: Connector,
     /// Store what a failed transform was given, not only its id, position and key.
     pub raw: bool,
+    /// When a sink is passed by; never if absent.
+    pub window: Option<nack::Settings>,
 }
 
 /// One entry of `secrets`.

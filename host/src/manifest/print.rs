@@ -38,6 +38,10 @@ pub fn yaml(manifest: &Manifest, known: &[Description]) -> String {
         if dlq.raw {
             node.set("raw", Node::nowhere(Value::Bool(true)));
         }
+        if let Some(window) = dlq.window {
+            node.set("window_size", number(window.size));
+            node.set("window_threshold", number(window.threshold));
+        }
         root.set("dlq", node);
     }
     set_some(
@@ -176,7 +180,7 @@ fn policy(policy: &Policy) -> Node {
     let rate = policy.rate_limit_per_second.map(|rate| Node::nowhere(Value::Float(rate)));
     set_some(&mut node, "rate_limit", rate);
     set_some(&mut node, "rate_burst", policy.rate_burst_events.map(number));
-    if let Some(breaker) = &policy.breaker {
+    if let Some(breaker) = policy.breaker.filter(|breaker| breaker.failures > 0) {
         let mut inner = map();
         inner.set("failures", number(breaker.failures));
         inner.set("reset", Node::text(&show_duration(breaker.reset)));

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use pgcdc_core::nack;
+
 use super::fields::{self, Fields};
 use super::model::{Connector, Dlq, GrantLine, Limits, Manifest, NamedSecret, Place, SecretFrom, Use};
 use super::problem::{Problems, shown_key};
@@ -206,11 +208,26 @@ fn limits(node: &Node, what: &str, problems: &mut Problems) -> Option<Limits> {
 }
 
 fn dlq(node: &Node, problems: &mut Problems) -> Option<Dlq> {
-    let known = [CONNECTOR, &["raw"]].concat();
+    let known = [CONNECTOR, &["raw", "window_size", "window_threshold"]].concat();
     let name = At { value: "dlq".to_owned(), span: node.span };
     let connector = connector(node, name, &known, problems)?;
     let raw = node.get("raw").and_then(|node| fields::truth(node, "raw", problems)).unwrap_or(false);
-    Some(Dlq { connector, raw })
+    let count = |key, problems: &mut Problems| {
+        node.get(key)
+            .filter(|node| !matches!(node.value, Value::Null))
+            .and_then(|node| fields::count(0)(node, key, problems))
+    };
+    let (size, threshold) = (count("window_size", problems), count("window_threshold", problems));
+    if let (None | Some(0), Some(_), Some(at)) = (size, threshold, node.get("window_threshold")) {
+        problems.error(at.span, "window_threshold means nothing without window_size");
+    }
+    Some(Dlq { connector, raw, window: window(size, threshold) })
+}
+
+/// 0 is off, and a threshold of 0 is half the size.
+pub(crate) fn window(size: Option<u32>, threshold: Option<u32>) -> Option<nack::Settings> {
+    let size = size.filter(|size| *size > 0)?;
+    Some(nack::Settings::new(size, threshold.filter(|threshold| *threshold > 0)))
 }
 
 fn secret(node: &Node, name: At<String>, problems: &mut Problems) -> Option<NamedSecret> {

@@ -10,7 +10,7 @@ use super::source::At;
 use super::tree::Node;
 
 /// How long a breaker stays open when nobody says.
-pub(super) const BREAKER_RESET_DEFAULT: Duration = Duration::from_secs(60);
+pub(crate) const BREAKER_RESET_DEFAULT: Duration = Duration::from_secs(60);
 
 /// One entry of `sinks`.
 pub(super) fn sink(node: &Node, name: At<String>, problems: &mut Problems) -> Option<Sink> {

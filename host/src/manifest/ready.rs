@@ -73,6 +73,8 @@ pub struct ReadyDlq {
     pub connector: Ready,
     /// Store what a failed transform was given.
     pub raw: bool,
+    /// When a sink is passed by; never if absent.
+    pub window: Option<pgcdc_core::nack::Settings>,
 }
 
 /// What one connector may reach. Deny is the default.

@@ -143,9 +143,6 @@ impl Workshop {
         memory: Option<&Memory>,
         source: Option<Arc<SourceLink>>,
     ) -> Result<Blueprint, String> {
-        if ready.limits.output_bytes.is_some() || ready.limits.log_lines_per_second.is_some() {
-            return Err("limits: output and log_rate are not in this version; remove them".into());
-        }
         let component = self.component(ready, &grants)?;
         let services =
             Services { metrics: self.metrics(), console: self.console.clone(), memory: memory.cloned() };
@@ -157,6 +154,11 @@ impl Workshop {
                 .map_or(defaults.memory_bytes_max, |bytes| bytes as usize),
             cpu_max: ready.limits.cpu.unwrap_or(defaults.cpu_max),
             call_max: ready.limits.wall.unwrap_or(defaults.call_max),
+            output_bytes_max: ready
+                .limits
+                .output_bytes
+                .map_or(defaults.output_bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            log_lines_per_s: ready.limits.log_lines_per_second.unwrap_or(defaults.log_lines_per_s),
         };
         Ok(Blueprint {
             runtime: Arc::clone(&self.runtime),
@@ -284,26 +286,19 @@ impl Workshop {
     ) -> Result<Lane, String> {
         let name: Arc<str> = sink.connector.name.as_str().into();
         let named = |e: String| format!("sinks.{}: {e}", sink.connector.name);
-        if sink.policy.rate_limit_per_second.is_some() || sink.policy.breaker.is_some() {
-            return Err(named("policy: rate_limit and breaker are not in this version; remove them".into()));
-        }
-        let mut blueprint = self.blueprint(&sink.connector, Some(memory), None).map_err(named)?;
-        if let Some(timeout) = sink.policy.timeout {
-            blueprint.limits.call_max = timeout;
-        }
+        let blueprint = self.blueprint(&sink.connector, Some(memory), None).map_err(named)?;
+        let window = self.checked.dlq.as_ref().and_then(|dlq| dlq.window);
         let chain = Chain {
             common: common.to_vec(),
             routes: sink.routes.as_ref().map(|routes| routes.as_slice().into()),
             own: self.stages(&sink.transforms, memory).await?,
         };
-        let base = sink.policy.backoff.base.unwrap_or(Duration::from_secs(1));
-        let cap = sink.policy.backoff.cap.unwrap_or(Duration::from_secs(32));
         Ok(Lane {
             name,
             blueprint,
             config: sink.connector.config.to_string(),
             chain,
-            policy: Policy { retries: sink.policy.retries, backoff: backoff_settings(base, cap) },
+            policy: Policy::of(&sink.policy, window),
             dlq: dlq.clone(),
             metrics: self.metrics(),
             status: Arc::new(LaneStatus::default()),

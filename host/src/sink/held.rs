@@ -20,6 +20,23 @@ impl Held {
         self.works.is_empty()
     }
 
+    /// Something in it has been in an instance that ended.
+    pub(super) fn suspects(&self) -> bool {
+        self.works.values().any(|work| work.deaths > 0)
+    }
+
+    /// It was all in an instance that ended; `accompanied`: no single one of it is to blame.
+    pub(super) fn suspect(&mut self, accompanied: bool) {
+        for work in self.works.values_mut() {
+            work.deaths += 1;
+            work.accompanied = accompanied;
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.works.len()
+    }
+
     pub(super) fn insert(&mut self, sequence: u64, work: Work) {
         self.bytes += work.batch.len_bytes() as u64;
         self.oldest.get_or_insert_with(Instant::now);

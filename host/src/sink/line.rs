@@ -71,17 +71,68 @@ impl Line {
         self.recovering = false;
     }
 
-    /// The next work to start, if one may: its ticket, the batch, and which attempt it is.
-    pub(super) fn start(&mut self, concurrency: usize) -> Option<(u64, Arc<Batch>, u32)> {
-        let suspicious = self.slots.iter().any(|slot| slot.work.deaths > 0);
-        if self.recovering || self.running >= if suspicious { 1 } else { concurrency } {
+    /// Something in it has been in an instance that ended.
+    pub(super) fn suspects(&self) -> bool {
+        self.slots.iter().any(|slot| slot.work.deaths > 0)
+    }
+
+    /// Nothing is under way.
+    pub(super) fn at_rest(&self) -> bool {
+        self.running == 0
+    }
+
+    fn next_slot(&self, concurrency: usize) -> Option<usize> {
+        if self.recovering || self.running >= if self.suspects() { 1 } else { concurrency } {
             return None;
         }
-        let slot = self.slots.iter_mut().find(|slot| !slot.running && !slot.done)?;
+        self.slots.iter().position(|slot| !slot.running && !slot.done)
+    }
+
+    /// How many events the next work has that may start.
+    pub(super) fn next(&self, concurrency: usize) -> Option<u32> {
+        self.next_slot(concurrency).and_then(|at| self.slots.get(at)).map(|slot| slot.work.batch.events())
+    }
+
+    /// Starts the next work, cut to so many events: its ticket, the batch, and which attempt it is. The rest stays behind it.
+    pub(super) fn start(&mut self, concurrency: usize, events_max: u32) -> Option<(u64, Arc<Batch>, u32)> {
+        let at = self.next_slot(concurrency)?;
+        self.cut(at, events_max.max(1));
+        let slot = self.slots.get_mut(at)?;
         slot.running = true;
         slot.work.attempts += 1;
         self.running += 1;
         Some((slot.ticket, Arc::clone(&slot.work.batch), slot.work.attempts))
+    }
+
+    /// What cannot be cut stays whole.
+    fn cut(&mut self, at: usize, events_max: u32) {
+        let ticket = self.ticket();
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let events = slot.work.batch.events();
+        if events <= events_max {
+            return;
+        }
+        let part = |range: std::ops::Range<u32>| slot.work.batch.select(&range.collect::<Vec<u32>>());
+        let (Ok(head), Ok(tail)) = (part(0..events_max), part(events_max..events)) else { return };
+        let rest = Work {
+            batch: Arc::new(tail),
+            receipt: slot.work.receipt.split(),
+            room: Arc::clone(&slot.work.room),
+            ..slot.work
+        };
+        slot.work.batch = Arc::new(head);
+        self.slots.insert(at + 1, Slot { ticket, work: rest, running: false, done: false });
+    }
+
+    /// Takes out the next work without starting it.
+    pub(super) fn skip(&mut self) -> Option<Work> {
+        let at = self.slots.iter().position(|slot| !slot.running && !slot.done)?;
+        self.slots.remove(at).map(|slot| slot.work)
+    }
+
+    /// A pause is due once nothing is under way.
+    pub(super) fn recover(&mut self) {
+        self.recovering = true;
     }
 
     fn position(&self, ticket: u64) -> Option<usize> {
@@ -111,14 +162,15 @@ impl Line {
         self.slots.pop_front().map(|slot| slot.work)
     }
 
-    /// Work that has come back is to be tried again: all of it, or what is left of it.
-    pub(super) fn retry(&mut self, ticket: u64, left: Option<Arc<Batch>>) {
+    /// What is left of work that has come back is to be tried again; `afresh`: none of it has been tried as often as it may.
+    pub(super) fn retry(&mut self, ticket: u64, left: Arc<Batch>, afresh: bool) {
         let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) else {
             return;
         };
         slot.running = false;
-        if let Some(left) = left {
-            slot.work.batch = left;
+        slot.work.batch = left;
+        if afresh {
+            slot.work.attempts = 0;
         }
         self.running -= 1;
         self.recovering = true;

@@ -1,10 +1,10 @@
 //! A lane meets a sink: takes batches in order, transforms them, writes them, and answers for them.
 //!
 //! ```text
-//! queue ─► chain of transforms ─► line of work ─► write (several at once) ─► durable  ─► receipt
-//!                    │                 ▲                     ├─► failed: retry ──┘ (nothing new meanwhile)
-//!                    └─ failed ─────┐  └── halves, if a      ├─► failed: refused ─► dead letter ─► receipt
-//!                                   ▼      batch kills       └─► held ─► flush ─► settlement
+//! queue ─► chain of transforms ─► line of work ─► gate ─► write (several at once) ─► durable  ─► receipt
+//!                    │                 ▲      breaker, rate           ├─► failed: retry ──┘ (nothing new meanwhile)
+//!                    └─ failed ─────┐  └── halves, if a               ├─► failed: refused ─► dead letter ─► receipt
+//!                                   ▼      batch kills                └─► held ─► flush ─► settlement
 //!                              dead letter
 //! ```
 //!
@@ -12,8 +12,10 @@
 //! come back; then it goes on from the earliest. A receipt is answered when every event of its batch is durable, dropped
 //! by a transform, or durably dead-lettered.
 
+mod gate;
 mod held;
 mod line;
+mod policy;
 mod runner;
 mod verdict;
 
@@ -27,16 +29,10 @@ use crate::component::instance::{Blueprint, Failure, Instance};
 use crate::dlq::Dlq;
 use crate::transform::Chain;
 
+pub(crate) use policy::Policy;
+
 /// Writes that overlap at most, whatever a guest asks for.
 const CONCURRENCY_MAX: usize = 32;
-
-/// What the operator wants around a sink.
-#[derive(Debug, Clone)]
-pub(crate) struct Policy {
-    /// Attempts after the first; none is without end.
-    pub(crate) retries: Option<u32>,
-    pub(crate) backoff: pgcdc_core::backoff::Settings,
-}
 
 /// What a guest said when it was opened.
 #[derive(Debug, Clone, Default, serde::Deserialize)]

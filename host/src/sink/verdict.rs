@@ -18,6 +18,8 @@ pub(super) struct Verdict {
     pub(super) error: Option<WireError>,
     /// Nothing will change until an operator acts: wait as long as is ever waited.
     pub(super) stuck: bool,
+    /// The other side took a look at something of it, and refused that.
+    pub(super) answered: bool,
     /// The longest wait that was asked for.
     pub(super) retry_after_ms: Option<u64>,
 }
@@ -43,8 +45,14 @@ pub(super) fn judge(
         Err(error) => (0..events).map(|index| (index, error.clone())).collect(),
     };
     let mut seen = vec![false; events as usize];
-    let mut verdict =
-        Verdict { letters: Vec::new(), again: Vec::new(), error: None, stuck: false, retry_after_ms: None };
+    let mut verdict = Verdict {
+        letters: Vec::new(),
+        again: Vec::new(),
+        error: None,
+        stuck: false,
+        answered: false,
+        retry_after_ms: None,
+    };
     for (index, error) in failures {
         match seen.get_mut(index as usize) {
             Some(seen) if !*seen => *seen = true,
@@ -53,6 +61,7 @@ pub(super) fn judge(
         let action = Kind::from_code(&error.code).policy().action;
         let tried = error.code != NOT_TRIED;
         if action == Action::DeadLetter || (tried && out_of_attempts && action == Action::Retry) {
+            verdict.answered |= action == Action::DeadLetter;
             verdict.letters.push((index, error));
             continue;
         }

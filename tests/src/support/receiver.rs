@@ -28,6 +28,8 @@ pub enum Fault {
     Reject(u16),
     /// Not taken, answered with this status and `Retry-After` seconds.
     RejectFor(u16, u32),
+    /// Not taken, answered with this status and these headers.
+    RejectWith(u16, Vec<(String, String)>),
     /// Not taken, answered with 302 and this `Location`.
     Redirect(String),
     /// Taken, and the answer waits until `release`.
@@ -252,6 +254,14 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         Some(Fault::RejectFor(status, seconds)) => {
             return Ok(response(status, Some(("Retry-After", &seconds.to_string()))));
         }
+        Some(Fault::RejectWith(status, headers)) => {
+            let mut refusal = response(status, None);
+            for (name, value) in headers {
+                let name = hyper::header::HeaderName::try_from(name).map_err(|_| Cut)?;
+                refusal.headers_mut().insert(name, value.parse().map_err(|_| Cut)?);
+            }
+            return Ok(refusal);
+        }
         Some(Fault::Redirect(to)) => return Ok(response(302, Some(("Location", &to)))),
         Some(Fault::FailAfterWrite) => return Err(Cut),
         Some(Fault::Slow(time)) => {
@@ -272,7 +282,10 @@ fn record(shared: &Shared, mut delivery: Delivery) -> Option<Fault> {
         Some(fault) => Some(fault),
         None => state.rule.as_ref().and_then(|rule| rule(&delivery)),
     };
-    delivery.taken = !matches!(fault, Some(Fault::Reject(_) | Fault::RejectFor(..) | Fault::Redirect(_)));
+    delivery.taken = !matches!(
+        fault,
+        Some(Fault::Reject(_) | Fault::RejectFor(..) | Fault::RejectWith(..) | Fault::Redirect(_))
+    );
     state.deliveries.push(delivery);
     drop(state);
     shared.changed.notify_all();

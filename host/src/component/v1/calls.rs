@@ -1,6 +1,7 @@
 //! Calls into a guest, typed: what each kind of connector exports, as the rest of the host asks for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::{Accessor, Instance as WasmInstance, InstancePre, Resource};
@@ -177,7 +178,27 @@ impl Instance {
         sequence: u64,
         attempt: u32,
     ) -> Result<Outcome, Failure> {
-        self.call(move |accessor, exports| {
+        self.write_within(Some(self.limits.call_max), batch, sequence, attempt).await
+    }
+
+    /// For callers with a limit of their own, after which the instance still runs.
+    pub(crate) async fn write_patiently(
+        &self,
+        batch: Arc<Batch>,
+        sequence: u64,
+        attempt: u32,
+    ) -> Result<Outcome, Failure> {
+        self.write_within(None, batch, sequence, attempt).await
+    }
+
+    async fn write_within(
+        &self,
+        limit: Option<Duration>,
+        batch: Arc<Batch>,
+        sequence: u64,
+        attempt: u32,
+    ) -> Result<Outcome, Failure> {
+        self.call_within(limit, move |accessor, exports| {
             Box::pin(async move {
                 let guest = exported(&exports.sink, "sink")?;
                 let context = sink::Context { sequence, attempt, more: String::new() };

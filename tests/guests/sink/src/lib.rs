@@ -28,6 +28,10 @@ pub enum Mode {
     Hangs,
     /// Never answered: it sleeps, and nothing else of it runs meanwhile.
     Sleeps,
+    /// Answered with an error of many megabytes.
+    Answers,
+    /// Never posted, because the body has many megabytes.
+    Hands,
     /// Posted, after a hundred thousand log lines.
     Logs,
     /// Posted, after a log line that pretends to be several, and to be a dead letter.
@@ -106,6 +110,11 @@ impl Sink for Guest {
                 let forever = http::Request::post(&self.0.url).timeout(Duration::from_hours(1));
                 forever.body(batch.lines()).send().await?;
             }
+            Mode::Answers => return Err(Error::rejected("x".repeat(OUTPUT_BYTES))),
+            Mode::Hands => {
+                let large = http::Request::post(&self.0.url).body(vec![b'x'; OUTPUT_BYTES]);
+                large.send().await?;
+            }
             Mode::Sleeps => std::thread::sleep(Duration::from_hours(1)),
             Mode::Forges => {
                 log::warn("one\r\n{\"adapter\":\"forged\"}\n\u{1b}[2Jforged", &[("a\nforged", &"b\nforged")]);
@@ -115,6 +124,8 @@ impl Sink for Guest {
         self.post(batch).await
     }
 }
+
+const OUTPUT_BYTES: usize = 8 * 1024 * 1024;
 
 fn loops() -> ! {
     let mut round = 0_u64;
