@@ -8,7 +8,7 @@
 //!   batches).
 //! - Names of places: [`lsn`], [`order_key`], [`id`].
 //! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`checkpoint`] (what is stored).
-//! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure).
+//! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure), [`pressure`] (when a slot lags).
 
 pub mod assembler;
 pub mod backoff;
@@ -20,5 +20,6 @@ pub mod id;
 pub mod lsn;
 pub mod order_key;
 pub mod pgoutput;
+pub mod pressure;
 pub mod resume;
 pub mod tracker;

@@ -10,13 +10,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::frontier::Frontier;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::tracker::Tracker;
 use tokio::sync::Notify;
+
+use crate::source::pressure::Valve;
 
 /// Batches of one source that may be unanswered in one lane; the lanes' queues are far smaller.
 const OPEN_MAX: u64 = 1 << 20;
@@ -26,6 +28,8 @@ pub(crate) struct Acks {
     state: Mutex<State>,
     /// The frontier or a lane's mark has moved.
     pub(crate) moved: Notify,
+    /// By lane: whether it gets anything now. None is open.
+    valves: OnceLock<Vec<Valve>>,
 }
 
 struct State {
@@ -74,11 +78,30 @@ impl Acks {
             .map(|(name, before)| Lane { name, tracker: Tracker::new(0, OPEN_MAX), before })
             .collect();
         let state = State { lanes, frontier, next: 0, spans: VecDeque::new(), first_span: 0, bytes_done: 0 };
-        Arc::new(Acks { state: Mutex::new(state), moved: Notify::new() })
+        Arc::new(Acks { state: Mutex::new(state), moved: Notify::new(), valves: OnceLock::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lanes their valves, once, in their order.
+    pub(crate) fn guard(&self, valves: Vec<Valve>) {
+        let _ = self.valves.set(valves);
+    }
+
+    /// A lane's valve.
+    pub(crate) fn valve(&self, lane: usize) -> Valve {
+        self.valves.get().and_then(|valves| valves.get(lane)).cloned().unwrap_or_default()
+    }
+
+    /// Another process has done this much of lanes, by name.
+    pub(crate) fn remember(&self, mut marks: BTreeMap<String, LaneMark>) {
+        for lane in &mut self.lock().lanes {
+            if let Some(mark) = marks.remove(&*lane.name).filter(|mark| mark.mark >= lane.before.mark) {
+                lane.before = mark;
+            }
+        }
     }
 
     /// Registers the next batch with every lane: a receipt for each, in the lanes' order.
@@ -184,6 +207,12 @@ impl Receipt {
     pub(crate) fn split(&self) -> Receipt {
         self.0.parts.fetch_add(1, Ordering::Relaxed);
         self.clone()
+    }
+
+    /// Whether its lane is to get nothing of its source now.
+    pub(crate) fn is_shed(&self) -> bool {
+        let valves = self.0.acks.valves.get();
+        valves.and_then(|valves| valves.get(self.0.lane as usize)).is_some_and(Valve::is_shut)
     }
 
     /// This part is done.

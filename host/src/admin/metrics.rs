@@ -38,6 +38,11 @@ pub struct Metrics {
     source_up: IntGaugeVec,
     sink_up: IntGaugeVec,
     queue_depth: IntGaugeVec,
+    load_shed: IntCounterVec,
+    throttle_s: HistogramVec,
+    zone: IntGaugeVec,
+    ack_position: IntGaugeVec,
+    checkpoint_lag_bytes: IntGaugeVec,
     connector_counters: CounterVec,
     connector_gauges: GaugeVec,
     connector_histograms: HistogramVec,
@@ -135,6 +140,33 @@ impl Metrics {
                 "Batches a lane has not answered for",
                 &["adapter"],
             )?,
+            load_shed: counters(
+                "pgcdc_backpressure_load_shed_total",
+                "Events that a sink did not get because the slot lags",
+                &["adapter"],
+            )?,
+            throttle_s: put(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "pgcdc_backpressure_throttle_duration_seconds",
+                        "Waits of a reader because its slot lags",
+                    )
+                    .buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5]),
+                    &["detector"],
+                ),
+            )?,
+            zone: gauges("pgcdc_backpressure_state", "0 green, 1 yellow, 2 red", &["detector"])?,
+            ack_position: gauges(
+                "pgcdc_ack_position",
+                "Position up to which a sink has everything",
+                &["adapter"],
+            )?,
+            checkpoint_lag_bytes: gauges(
+                "pgcdc_checkpoint_lag_bytes",
+                "WAL between the last stored checkpoint and the server's end",
+                &["detector"],
+            )?,
             connector_counters: put(
                 &registry,
                 CounterVec::new(
@@ -185,10 +217,14 @@ impl Metrics {
     /// Whether the drop is to be logged, too.
     pub(crate) fn dropped(&self, sink: &str, events: u64) -> bool {
         self.dropped.with_label_values(&[sink]).inc_by(events);
+        self.log_is_due(sink)
+    }
+
+    fn log_is_due(&self, what: &str) -> bool {
         let Ok(mut logged) = self.drop_logged.lock() else { return false };
-        let due = logged.get(sink).is_none_or(|at| at.elapsed() >= DROP_LOG_EVERY);
+        let due = logged.get(what).is_none_or(|at| at.elapsed() >= DROP_LOG_EVERY);
         if due {
-            logged.insert(sink.to_string(), Instant::now());
+            logged.insert(what.to_string(), Instant::now());
         }
         due
     }
@@ -257,6 +293,28 @@ impl Metrics {
 
     pub(crate) fn queue_depth(&self, sink: &str, batches: u64) {
         self.queue_depth.with_label_values(&[sink]).set(i64::try_from(batches).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the shedding is to be logged, too.
+    pub(crate) fn load_shed(&self, sink: &str, events: u64) -> bool {
+        self.load_shed.with_label_values(&[sink]).inc_by(events);
+        self.log_is_due(&format!("shed {sink}"))
+    }
+
+    pub(crate) fn throttled(&self, source: &str, took: Duration) {
+        self.throttle_s.with_label_values(&[source]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn zone(&self, source: &str, number: u8) {
+        self.zone.with_label_values(&[source]).set(i64::from(number));
+    }
+
+    pub(crate) fn ack_position(&self, sink: &str, lsn: u64) {
+        self.ack_position.with_label_values(&[sink]).set(i64::try_from(lsn).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn checkpoint_lag(&self, source: &str, bytes: u64) {
+        self.checkpoint_lag_bytes.with_label_values(&[source]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Whether a connector may have this series: its name is plain, and there are not too many.

@@ -3,4 +3,5 @@
 pub mod http;
 pub mod log;
 pub mod metrics;
+mod overview;
 pub mod status;

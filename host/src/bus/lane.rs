@@ -36,6 +36,10 @@ pub(crate) fn queue(name: Arc<str>, batches_max: usize, bytes_max: u32) -> (Send
 }
 
 impl Sender {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn permits(&self, batch: &Batch) -> u32 {
         u32::try_from(batch.len_bytes()).unwrap_or(u32::MAX).min(self.bytes_max)
     }

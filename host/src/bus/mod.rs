@@ -16,6 +16,7 @@ use pgcdc_core::order_key::OrderKey;
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
+use crate::source::pressure::{self, Valve};
 
 /// What a full lane does to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ struct Entrance {
     mode: Mode,
     /// What the lane had done before the process started; none once the source is past it.
     before: Option<LaneMark>,
+    /// Whether it gets anything now.
+    valve: Valve,
 }
 
 /// The lanes are gone: the process is ending.
@@ -53,10 +56,18 @@ impl Fanout {
         metrics: Arc<Metrics>,
     ) -> Fanout {
         let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
-        let entrance = |(index, (lane, mode))| Entrance { lane, mode, before: before(index) };
+        let entrance =
+            |(index, (lane, mode))| Entrance { lane, mode, before: before(index), valve: acks.valve(index) };
         let lanes: Vec<Entrance> = lanes.enumerate().map(entrance).collect();
         metrics.lanes(lanes.len() as u64);
         Fanout { acks, lanes, metrics }
+    }
+
+    /// What the lanes had done before is not what it was when this was made.
+    pub(crate) fn remember(&mut self) {
+        for (index, entrance) in self.lanes.iter_mut().enumerate() {
+            entrance.before = Some(self.acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
+        }
     }
 
     /// Hands a batch to every lane; waits, if it has to, for the slowest.
@@ -77,6 +88,10 @@ impl Fanout {
                 receipt.settle();
                 continue;
             };
+            if entrance.valve.is_shut() {
+                pressure::shed(&self.metrics, entrance.lane.name(), owed.events(), receipt);
+                continue;
+            }
             match entrance.mode {
                 Mode::Reliable => entrance.lane.send(owed, receipt, &self.metrics).await?,
                 Mode::Fast => entrance.lane.offer(owed, receipt, &self.metrics)?,

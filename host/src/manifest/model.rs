@@ -7,6 +7,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pgcdc_core::pressure::Priority;
+
 use super::settings::Overrides;
 use super::source::{At, Source, Span};
 use super::tree::{Node, Text};
@@ -128,6 +130,8 @@ pub struct Policy {
     pub breaker: Option<Breaker>,
     /// What happens when the lane's queue is full.
     pub on_full: Option<OnFull>,
+    /// Whether it is spared when a slot lags; never if absent.
+    pub priority: Option<Priority>,
 }
 
 /// How retries wait.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pgcdc_core::pressure::Priority;
+
 use super::fields::{self, Fields};
 use super::model::{Backoff, Breaker, OnFull, Policy, Sink};
 use super::problem::Problems;
@@ -46,7 +48,8 @@ fn routes(node: &Node, what: &str, problems: &mut Problems) -> Option<Vec<At<Str
 }
 
 fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
-    let known = ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full"];
+    let known =
+        ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full", "priority"];
     let fields = Fields::new(node, what, &known, problems)?;
     let policy = Policy {
         retries: fields.read("retries", problems, fields::count(0)),
@@ -56,6 +59,7 @@ fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
         rate_burst_events: fields.read("rate_burst", problems, fields::count(1)),
         breaker: fields.read("breaker", problems, breaker),
         on_full: fields.read("on_full", problems, fields::word(&["block", "drop"], on_full)),
+        priority: fields.read("priority", problems, fields::word(Priority::WORDS, Priority::from_word)),
     };
     if let (Some(node), None) = (fields.get("rate_burst"), fields.get("rate_limit")) {
         problems.error(node.span, "rate_burst means nothing without rate_limit");

@@ -71,6 +71,18 @@ impl Line {
         self.recovering = false;
     }
 
+    /// Takes out work that is not under way and not done, in order.
+    pub(super) fn take_waiting(&mut self, unwanted: impl Fn(&Work) -> bool) -> Vec<Work> {
+        let waits = |slot: &Slot| !slot.running && !slot.done && unwanted(&slot.work);
+        if !self.slots.iter().any(waits) {
+            return Vec::new();
+        }
+        let (taken, kept) = std::mem::take(&mut self.slots).into_iter().partition(waits);
+        self.slots = kept;
+        let taken: VecDeque<Slot> = taken;
+        taken.into_iter().map(|slot| slot.work).collect()
+    }
+
     /// The next work to start, if one may: its ticket, the batch, and which attempt it is.
     pub(super) fn start(&mut self, concurrency: usize) -> Option<(u64, Arc<Batch>, u32)> {
         let suspicious = self.slots.iter().any(|slot| slot.work.deaths > 0);

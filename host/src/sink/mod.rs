@@ -15,6 +15,7 @@
 mod held;
 mod line;
 mod runner;
+mod shed;
 mod verdict;
 
 use std::sync::Arc;

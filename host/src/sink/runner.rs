@@ -82,6 +82,10 @@ impl Runner {
             if self.line.wants_pause() {
                 self.recover().await?;
             }
+            super::shed::waiting(&mut self.line, &self.lane);
+            while let Some(work) = self.line.pop_done() {
+                self.finish(work);
+            }
             self.start_writes();
             let idle = self.line.is_empty();
             if !open && idle && self.held.is_empty() {
