@@ -357,15 +357,15 @@ fn flags_say_the_same_as_a_manifest() {
     assert_eq!(exit.code(), Some(0), "{}", exit.stderr);
     let text = exit.stdout.join("\n");
     for line in [
-        "slot_lag_warn: 1GB",
-        "slot_wait: 30s",
+        "slot_lag_warn: \"1GB\"",
+        "slot_wait: \"30s\"",
         "priority: best-effort",
         "standby: true",
         "enabled: true",
         "warn_threshold: \"500000000\"",
-        "critical_threshold: 2GiB",
-        "max_throttle: 1s",
-        "poll_interval: 5s",
+        "critical_threshold: \"2GiB\"",
+        "max_throttle: \"1s\"",
+        "poll_interval: \"5s\"",
     ] {
         assert!(text.contains(line), "no `{line}` in:\n{text}");
     }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use pgcdc_core::pressure::Zone;
 use tokio::time::Instant;
 
 use super::SourceLink;
@@ -66,6 +67,10 @@ fn found(link: &SourceLink, session: &Session, lag: &Lag, alarm: &mut Alarm) {
         }
     }
     let above = lag_bytes >= session.facts().slot_lag_warn_bytes;
+    if above || link.status.pressure().is_some_and(|zone| zone != Zone::Green) {
+        // WAL without events is stored in large steps; now every byte counts.
+        link.changed.notify_one();
+    }
     match alarm.warned {
         Some(at) if above && at.elapsed() < WARN_EVERY => {}
         _ if above => {
