@@ -65,7 +65,6 @@ pub(super) fn sinks(board: &Board) -> Vec<SinkStatus> {
                 dead_lettered: one.dead_letters(),
                 last_error: told.map(|trouble| trouble.error.clone()),
                 next_step: told.map(|trouble| trouble.next_step.clone()),
-                ..SinkStatus::default()
             });
         }
     }
