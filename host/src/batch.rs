@@ -131,15 +131,6 @@ impl Batch {
         Some((crate::now_us() - at_us) as f64 / 1e6)
     }
 
-    /// The order key of the last event, or empty.
-    pub(crate) fn last_key(&self) -> Vec<u8> {
-        let mut key = Vec::new();
-        if let Some(last) = self.events.checked_sub(1) {
-            self.view().order_key(last, &mut key);
-        }
-        key
-    }
-
     fn clip(&self, start: u32, n: u32) -> (u32, u32) {
         let start = start.min(self.events);
         (start, n.min(self.events - start))

@@ -20,6 +20,8 @@ use crate::transform::Stage;
 pub use build::Workshop;
 
 mod build;
+mod lock;
+mod pressure;
 
 /// What runs, for whoever shows it.
 #[derive(Clone, Default)]
@@ -94,6 +96,7 @@ impl Pipeline {
                 .iter()
                 .map(|sink| (Arc::clone(&sink.name), marks.remove(&*sink.name).unwrap_or(source::NOTHING)));
             let acks = Acks::new(before.collect());
+            acks.guard(workshop.valves(&link));
             let (living, alive) = watch::channel(None);
             let modes = workshop.sinks().iter().map(|sink| workshop.mode(detector, sink));
             let fanout =

@@ -1,5 +1,7 @@
 //! What an operator may say, and what of it the host is told.
 
+use std::time::Duration;
+
 use pgcdc_sdk::config::{Json, Place, Schema, Value};
 use pgcdc_sdk::{ByteSize, Config, Endpoint, Result};
 
@@ -54,6 +56,12 @@ struct Settings {
     /// How much may be read ahead of the sinks.
     #[config(default = "8MiB")]
     read_ahead_bytes: ByteSize,
+    /// A slot that is further behind is warned of.
+    #[config(default = "100MiB", flag = "slot-lag-warn")]
+    slot_lag_warn: ByteSize,
+    /// How long a slot that another client reads is waited for; if not set, for as long as it takes.
+    #[config(flag = "slot-wait")]
+    slot_wait: Option<Duration>,
 }
 
 #[derive(Config)]

@@ -128,6 +128,15 @@ impl Acks {
         Some(left)
     }
 
+    /// Another process has done this much of lanes, by name; what a lane had done before never goes back.
+    pub fn remember(&mut self, marks: &BTreeMap<String, LaneMark>) {
+        for lane in &mut self.lanes {
+            if let Some(mark) = marks.get(&*lane.name).filter(|mark| mark.mark >= lane.before.mark) {
+                lane.before = mark.clone();
+            }
+        }
+    }
+
     /// Registers the next batch with every lane, and returns its number. Refused, nothing has changed.
     pub fn deliver(&mut self, last: OrderKey, bytes: u64) -> Result<u64, Refused> {
         if self.next - self.frontier.at() >= OPEN_MAX {

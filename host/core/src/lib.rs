@@ -10,7 +10,7 @@
 //! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`acks`] (both, by batch), [`checkpoint`] (what
 //!   is stored), [`owed`] (what a lane still has to get).
 //! - What the server is told: [`confirm`].
-//! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure).
+//! - What to do next: [`resume`] (at a start), [`error`] and [`backoff`] (after a failure), [`pressure`] (when a slot lags).
 //! - Around a sink: [`breaker`], [`bucket`] (rate limit), [`nack`] (too many dead letters).
 //!
 //! All of it runs, as it ships, under a seeded simulator: `tests/sim`. `--cfg pgcdc_sabotage="…"` breaks one rule, so that
@@ -45,5 +45,6 @@ pub mod nack;
 pub mod order_key;
 pub mod owed;
 pub mod pgoutput;
+pub mod pressure;
 pub mod resume;
 pub mod tracker;

@@ -9,8 +9,9 @@
 //!
 //! Invariants. Every lane answers for a batch exactly once; a receipt that is dropped unanswered holds the frontier for good.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pgcdc_core::acks::Acks as Books;
 pub(crate) use pgcdc_core::acks::Standing;
@@ -19,21 +20,40 @@ use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::tracker::Refused;
 use tokio::sync::Notify;
 
+use crate::source::pressure::Valve;
+
 /// The receipts of one source.
 pub(crate) struct Acks {
     books: Mutex<Books>,
     /// The frontier or a lane's mark has moved.
     pub(crate) moved: Notify,
+    /// By lane: whether it gets anything now. None is open.
+    valves: OnceLock<Vec<Valve>>,
 }
 
 impl Acks {
     /// For these lanes, each with what it had done before.
     pub(crate) fn new(lanes: Vec<(Arc<str>, LaneMark)>) -> Arc<Acks> {
-        Arc::new(Acks { books: Mutex::new(Books::new(lanes)), moved: Notify::new() })
+        Arc::new(Acks { books: Mutex::new(Books::new(lanes)), moved: Notify::new(), valves: OnceLock::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lanes their valves, once, in their order.
+    pub(crate) fn guard(&self, valves: Vec<Valve>) {
+        let _ = self.valves.set(valves);
+    }
+
+    /// A lane's valve.
+    pub(crate) fn valve(&self, lane: usize) -> Valve {
+        self.valves.get().and_then(|valves| valves.get(lane)).cloned().unwrap_or_default()
+    }
+
+    /// Another process has done this much of lanes, by name.
+    pub(crate) fn remember(&self, marks: & BTreeMap<String, LaneMark>) {
+        self.lock().remember(marks);
     }
 
     /// Registers the next batch with every lane: a receipt for each, in the lanes' order.
@@ -107,6 +127,12 @@ impl Receipt {
     pub(crate) fn split(&self) -> Receipt {
         self.0.parts.fetch_add(1, Ordering::Relaxed);
         self.clone()
+    }
+
+    /// Whether its lane is to get nothing of its source now.
+    pub(crate) fn is_shed(&self) -> bool {
+        let valves = self.0.acks.valves.get();
+        valves.and_then(|valves| valves.get(self.0.lane as usize)).is_some_and(Valve::is_shut)
     }
 
     /// This part is done.

@@ -9,9 +9,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use pgcdc_core::pressure::Zone;
 
 use super::metrics::Metrics;
-use crate::cli::status::{SinkStatus, SourceStatus, State as Doing, Status};
+use super::overview;
+use crate::cli::status::Status;
 use crate::pipeline::Board;
 
 /// What is served.
@@ -45,6 +47,8 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    overview::refresh(&admin.board).await;
+    overview::measure(&admin.board, &admin.metrics);
     for source in &admin.board.sources {
         admin.metrics.slot_lag(&source.name, source.status.lag_bytes());
     }
@@ -95,12 +99,26 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
             shown["guard"] = guard;
         }
     }
+    let pressed = overview::pressure(&admin.board);
+    if let Some(zone) = pressed {
+        components.insert("backpressure".into(), serde_json::json!({ "status": health(zone) }));
+        all_up &= zone != Zone::Red;
+    }
     let code = if all_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let status = if all_up { "up" } else { "down" };
+    let status = if all_up { health(pressed.unwrap_or_default()) } else { "down" };
     (code, Json(serde_json::json!({ "status": status, "components": components })))
 }
 
+fn health(zone: Zone) -> &'static str {
+    match zone {
+        Zone::Green => "up",
+        Zone::Yellow => "degraded",
+        Zone::Red => "down",
+    }
+}
+
 async fn status(State(admin): State<Admin>) -> Json<Status> {
+    overview::refresh(&admin.board).await;
     Json(admin.status())
 }
 
@@ -113,55 +131,13 @@ impl Admin {
     /// The document of `pgcdc status`.
     #[must_use]
     pub fn status(&self) -> Status {
-        let doing = |up: bool, troubled: bool| match (up, troubled) {
-            (true, _) => Doing::Running,
-            (false, true) => Doing::Retrying,
-            (false, false) => Doing::Starting,
-        };
-        let sources = self.board.sources.iter().map(|shown| {
-            let (name, one) = (&shown.name, &shown.status);
-            let uses = shown.uses.to_string();
-            let trouble = one.trouble();
-            let shown = trouble.as_ref().filter(|_| !one.is_up());
-            SourceStatus {
-                name: name.to_string(),
-                uses,
-                state: doing(one.is_up(), trouble.is_some()),
-                position: Some(one.position().to_string()).filter(|_| one.position().is_some()),
-                lag_bytes: Some(one.lag_bytes()),
-                lag_seconds: Some(one.lag_s()),
-                last_error: shown.map(|trouble| trouble.error.clone()),
-                next_step: shown.map(|trouble| trouble.next_step.clone()),
-            }
-        });
-        let sinks = self.board.sinks.iter().enumerate().map(|(index, shown)| {
-            let (name, one) = (&shown.name, &shown.status);
-            let (uses, in_flight) = (shown.uses.to_string(), self.in_flight(index));
-            let trouble = one.trouble();
-            let shown = trouble.as_ref().filter(|_| !one.is_up());
-            SinkStatus {
-                name: name.to_string(),
-                uses,
-                in_flight,
-                dead_lettered: one.dead_letters(),
-                state: doing(one.is_up(), trouble.is_some()),
-                position: Some(one.position()).filter(|position| !position.is_empty()),
-                lag_seconds: Some(one.lag_s()),
-                last_error: shown.map(|trouble| trouble.error.clone()),
-                next_step: shown.map(|trouble| trouble.next_step.clone()),
-                overflow_bytes: one.buffer.get().map_or(0, |buffer| buffer.disk_bytes()),
-                overflow_stuck: one.buffer.get().and_then(|buffer| buffer.stuck()),
-                guard: one.guard.json(),
-                ..SinkStatus::default()
-            }
-        });
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
             uptime_seconds: self.started.elapsed().as_secs(),
             // Every sink was opened before anything is served: one that fails since then is not for a restart to mend.
             ready: self.board.sources.iter().all(|source| source.status.is_up()),
-            sources: sources.collect(),
-            sinks: sinks.collect(),
+            sources: overview::sources(&self.board),
+            sinks: overview::sinks(&self.board),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Every metric's name and labels, once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::{
     CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -13,6 +13,8 @@ use super::metrics_guard::GuardMetrics;
 
 /// Series that one process's connectors may make with names of their own.
 const CONNECTOR_SERIES_MAX: usize = 1_000;
+/// That a sink is passed by is logged at most this often.
+const SHED_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -38,11 +40,17 @@ pub struct Metrics {
     source_up: IntGaugeVec,
     sink_up: IntGaugeVec,
     queue_depth: IntGaugeVec,
+    load_shed: IntCounterVec,
+    throttle_s: HistogramVec,
+    zone: IntGaugeVec,
+    ack_position: IntGaugeVec,
+    checkpoint_lag_bytes: IntGaugeVec,
     connector_counters: CounterVec,
     connector_gauges: GaugeVec,
     connector_histograms: HistogramVec,
     pub(crate) guard: GuardMetrics,
     connector_series: Mutex<HashSet<String>>,
+    shed_logged: Mutex<HashMap<String, Instant>>,
     overflow_bytes: IntGaugeVec,
     overflow_events: IntCounterVec,
     buffered_bytes: IntGaugeVec,
@@ -138,6 +146,33 @@ impl Metrics {
                 "Batches a lane has not answered for",
                 &["adapter"],
             )?,
+            load_shed: counters(
+                "pgcdc_backpressure_load_shed_total",
+                "Events that a sink did not get because the slot lags",
+                &["adapter"],
+            )?,
+            throttle_s: put(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "pgcdc_backpressure_throttle_duration_seconds",
+                        "Waits of a reader because its slot lags",
+                    )
+                    .buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5]),
+                    &["detector"],
+                ),
+            )?,
+            zone: gauges("pgcdc_backpressure_state", "0 green, 1 yellow, 2 red", &["detector"])?,
+            ack_position: gauges(
+                "pgcdc_ack_position",
+                "Position up to which a sink has everything",
+                &["adapter"],
+            )?,
+            checkpoint_lag_bytes: gauges(
+                "pgcdc_checkpoint_lag_bytes",
+                "WAL between the last stored checkpoint and the server's end",
+                &["detector"],
+            )?,
             connector_counters: put(
                 &registry,
                 CounterVec::new(
@@ -158,6 +193,7 @@ impl Metrics {
             )?,
             guard: GuardMetrics::new(&registry)?,
             connector_series: Mutex::default(),
+            shed_logged: Mutex::default(),
             overflow_bytes: gauges(
                 "pgcdc_overflow_bytes",
                 "Bytes on the disk for a lane that is behind",
@@ -278,6 +314,33 @@ impl Metrics {
 
     pub(crate) fn queue_depth(&self, sink: &str, batches: u64) {
         self.queue_depth.with_label_values(&[sink]).set(i64::try_from(batches).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the shedding is to be logged, too.
+    pub(crate) fn load_shed(&self, sink: &str, events: u64) -> bool {
+        self.load_shed.with_label_values(&[sink]).inc_by(events);
+        let Ok(mut logged) = self.shed_logged.lock() else { return false };
+        let due = logged.get(sink).is_none_or(|at| at.elapsed() >= SHED_LOG_EVERY);
+        if due {
+            logged.insert(sink.to_string(), Instant::now());
+        }
+        due
+    }
+
+    pub(crate) fn throttled(&self, source: &str, took: Duration) {
+        self.throttle_s.with_label_values(&[source]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn zone(&self, source: &str, number: u8) {
+        self.zone.with_label_values(&[source]).set(i64::from(number));
+    }
+
+    pub(crate) fn ack_position(&self, sink: &str, lsn: u64) {
+        self.ack_position.with_label_values(&[sink]).set(i64::try_from(lsn).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn checkpoint_lag(&self, source: &str, bytes: u64) {
+        self.checkpoint_lag_bytes.with_label_values(&[source]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Whether a connector may have this series: its name is plain, and there are not too many.

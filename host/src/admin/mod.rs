@@ -5,4 +5,5 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 mod metrics_guard;
+mod overview;
 pub mod status;

@@ -18,6 +18,7 @@ use super::{Closed, Mode};
 use crate::ack::{Acks, Receipt};
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
+use crate::source::pressure::{self, Valve};
 
 /// How often a source asks whether the slowest lane has answered for so much that it may go on.
 const FULL_AGAIN: Duration = Duration::from_millis(50);
@@ -38,6 +39,8 @@ struct Entrance {
     before: Option<LaneMark>,
     /// It has the batch that is being sent.
     has_it: bool,
+    /// Whether it gets anything now.
+    valve: Valve,
 }
 
 /// A batch that a lane has no room for: the lane's index, and what it is owed.
@@ -51,10 +54,20 @@ impl Fanout {
         metrics: Arc<Metrics>,
     ) -> Fanout {
         let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
-        let entrance = |(index, (lane, mode))| Entrance { lane, mode, before: before(index), has_it: false };
+        let entrance = |(index, (lane, mode))| {
+            let (before, valve) = (before(index), acks.valve(index));
+            Entrance { lane, mode, before, has_it: false, valve }
+        };
         let lanes: Vec<Entrance> = lanes.enumerate().map(entrance).collect();
         metrics.lanes(lanes.len() as u64);
         Fanout { acks, lanes, metrics, full: false }
+    }
+
+    /// What the lanes had done before is not what it was when this was made.
+    pub(crate) fn remember(&mut self) {
+        for (index, entrance) in self.lanes.iter_mut().enumerate() {
+            entrance.before = Some(self.acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
+        }
     }
 
     /// Hands a batch to every lane; waits as the file's head says.
@@ -76,6 +89,11 @@ impl Fanout {
                 receipt.settle();
                 continue;
             };
+            if entrance.valve.is_shut() {
+                entrance.has_it = false;
+                pressure::shed(&self.metrics, entrance.lane.name(), batch.events(), receipt);
+                continue;
+            }
             let owed = Owed { batch, receipt };
             entrance.has_it = match entrance.mode {
                 Mode::Fast => entrance.lane.offer(owed)?,

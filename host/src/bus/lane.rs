@@ -106,6 +106,10 @@ pub(crate) fn lane(
 }
 
 impl Sender {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Never waits: gives back what there is no room for.
     pub(super) fn put(&self, owed: Owed) -> Result<Option<Owed>, Closed> {
         if self.buffer.is_aside() { Ok(Some(owed)) } else { self.put_in_memory(owed) }

@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::flags::{self, Given};
+use super::pressure_flags::PressureFlags;
 use crate::manifest::description::{Description, Kind};
 use crate::manifest::quantity;
 use crate::manifest::settings::{BusMode, LogFormat, LogLevel, Overrides};
@@ -106,6 +107,12 @@ pub struct Host {
     /// Start without asking connectors whether the other side answers
     #[arg(long)]
     pub skip_validation: bool,
+    /// Wait for another pgcdc to leave the state directory, instead of ending
+    #[arg(long)]
+    pub standby: bool,
+    /// What a lagging slot does
+    #[command(flatten)]
+    pub pressure: PressureFlags,
 }
 
 /// `pgcdc run`.
@@ -160,6 +167,9 @@ pub struct Listen {
     /// Attempts after the first, for every sink
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
+    /// What a sink is worth when the slot lags: critical, normal or best-effort; repeat it for further sinks
+    #[arg(long, value_name = "SINK=PRIORITY")]
+    pub adapter_priority: Vec<String>,
     /// Print the manifest that these flags stand for, and stop
     #[arg(long)]
     pub print_manifest: bool,
@@ -316,7 +326,7 @@ fn words<T: Clone + Send + Sync + 'static>(
     PossibleValuesParser::new(words).try_map(move |word| from(&word).ok_or("not one of them"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let value = quantity::duration(text).filter(|value| !value.is_zero());
     value.ok_or_else(|| "wanted: a duration of more than 0, such as 500ms, 10s or 1m30s".to_owned())
 }
@@ -381,6 +391,8 @@ impl Host {
         layer.shutdown_timeout = self.shutdown_timeout;
         layer.state_dir = self.state_dir.clone();
         layer.skip_validation = self.skip_validation.then_some(true);
+        layer.standby = self.standby.then_some(true);
+        layer.backpressure = self.pressure.overrides();
         layer
     }
 }

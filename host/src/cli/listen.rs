@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use pgcdc_core::pressure::Priority;
+
 use super::args::{Global, Listen};
 use super::flags::{self, Flag, Form, Given, Target, What};
 use crate::manifest::description::{Description, Kind};
@@ -32,6 +34,7 @@ pub fn manifest(
     }
     build.fixed_lists(listen, given);
     build.routes(&listen.route);
+    build.priorities(&listen.adapter_priority);
     if build.problems.is_empty() { Ok(build.manifest) } else { Err(build.problems.join("\n")) }
 }
 
@@ -309,6 +312,33 @@ impl Build<'_> {
                     let names = self.manifest.sinks.iter().map(|sink| sink.connector.name.value.as_str());
                     let hint = hint(name, names).map(|hint| format!("; {hint}")).unwrap_or_default();
                     self.problems.push(format!("--route: there is no adapter `{name}`{hint}"));
+                }
+            }
+        }
+    }
+}
+
+impl Build<'_> {
+    /// `--adapter-priority name=level`.
+    fn priorities(&mut self, given: &[String]) {
+        for line in given {
+            let Some((name, word)) = line.split_once('=') else {
+                self.problems.push("--adapter-priority needs SINK=PRIORITY".to_owned());
+                continue;
+            };
+            let Some(priority) = Priority::from_word(word) else {
+                let words = Priority::WORDS.join(", ");
+                self.problems
+                    .push(format!("--adapter-priority {name}: unknown adapter priority; wanted: {words}"));
+                continue;
+            };
+            let sink = self.manifest.sinks.iter_mut().find(|sink| sink.connector.name.value == name);
+            match sink {
+                Some(sink) => sink.policy.priority = Some(priority),
+                None => {
+                    let names = self.manifest.sinks.iter().map(|sink| sink.connector.name.value.as_str());
+                    let hint = hint(name, names).map(|hint| format!("; {hint}")).unwrap_or_default();
+                    self.problems.push(format!("--adapter-priority: there is no adapter `{name}`{hint}"));
                 }
             }
         }

@@ -143,8 +143,10 @@ pub(super) fn block_on<R>(work: impl Future<Output = Result<R, String>>) -> Resu
 fn start(manifest: &Manifest, flags: &Overrides, host: &Host) -> Result<ExitCode, String> {
     let (workshop, settings) = workshop(manifest, flags)?;
     let skip = settings.skip_validation || host.skip_validation;
-    let _alone = workshop.lock()?;
     let runtime = runtime()?;
+    let Some(_alone) = runtime.block_on(super::standby::lock(&workshop, settings.standby))? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let ended = runtime.block_on(async {
         let listener = match settings.metrics_addr {
             Some(address) => Some(crate::admin::http::bind(address).await?),
@@ -173,7 +175,7 @@ fn start(manifest: &Manifest, flags: &Overrides, host: &Host) -> Result<ExitCode
 }
 
 /// The first SIGINT or SIGTERM; the second ends the process at once.
-async fn signal() {
+pub(super) async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

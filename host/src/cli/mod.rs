@@ -18,6 +18,8 @@ pub mod listen;
 pub mod main;
 mod memory;
 mod policy_flags;
+mod pressure_flags;
+mod standby;
 pub mod status;
 mod table;
 

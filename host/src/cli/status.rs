@@ -33,6 +33,8 @@ pub enum State {
     Running,
     /// Held back by something behind it.
     Paused,
+    /// Waits for its turn: another process does the same.
+    Standby,
     /// Failed, and will try again.
     Retrying,
     /// Failed, and waits for a person.
@@ -51,6 +53,7 @@ impl State {
             State::Starting => "starting",
             State::Running => "running",
             State::Paused => "paused",
+            State::Standby => "standby",
             State::Retrying => "retrying",
             State::Halted => "halted",
             State::Stopped => "stopped",
@@ -76,6 +79,8 @@ pub struct SourceStatus {
     pub lag_bytes: Option<u64>,
     /// Since the position was the source's end.
     pub lag_seconds: Option<f64>,
+    /// `green`, `yellow` or `red`, by its slot's lag; absent without backpressure.
+    pub pressure: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
     /// What an operator should do about it.
@@ -97,11 +102,11 @@ pub struct SinkStatus {
     pub state: State,
     /// Up to where everything is durable there.
     pub position: Option<String>,
-    /// Behind the source; bytes.
+    /// Behind the source's end; bytes.
     pub lag_bytes: Option<u64>,
-    /// Behind the source; seconds.
+    /// Behind the source's end; seconds.
     pub lag_seconds: Option<f64>,
-    /// Events handed over and not answered for.
+    /// Batches handed over and not answered for.
     pub in_flight: u64,
     /// Events dead-lettered since the start.
     pub dead_lettered: u64,
@@ -133,9 +138,11 @@ pub fn render(status: &Status) -> String {
             source.position.clone().unwrap_or_default(),
             source.lag_bytes.map(bytes).unwrap_or_default(),
             source.lag_seconds.map(seconds).unwrap_or_default(),
+            source.pressure.clone().unwrap_or_default(),
         ]
     });
-    out.push_str(&table(["SOURCE", "USE", "STATE", "POSITION", "LAG", "BEHIND"], sources));
+    let header = ["SOURCE", "USE", "STATE", "POSITION", "LAG", "BEHIND", "PRESSURE"];
+    out.push_str(&table(header, sources));
     out.push('\n');
     let sinks = status.sinks.iter().map(|sink| {
         [
@@ -230,7 +237,7 @@ mod tests {
     #[test]
     fn a_status_as_people_see_it() {
         let json = r#"{"version":"0.1.0","uptime_seconds":4000,"ready":false,"new_key":1,
-            "sources":[{"name":"shop","use":"wal","state":"running","position":"0/16B3748","lag_bytes":1572864,"lag_seconds":0.25}],
+            "sources":[{"name":"shop","use":"wal","state":"running","position":"0/16B3748","lag_bytes":1572864,"lag_seconds":0.25,"pressure":"yellow"}],
             "sinks":[{"name":"audit","use":"webhook","state":"retrying","position":"0/16B3000","lag_bytes":12,"lag_seconds":90,"in_flight":3,
               "guard":{"component":"quarantined","restarts":7,"breaker":"open","passed_by":true},
               "last_error":"503 from https://h\u001b[31m","next_step":"nothing: it is tried again in 8s"},
@@ -239,8 +246,8 @@ mod tests {
         let golden = "\
 pgcdc 0.1.0, up 67m, not ready
 
-SOURCE  USE  STATE    POSITION   LAG      BEHIND
-shop    wal  running  0/16B3748  1.5 MiB  0.2s
+SOURCE  USE  STATE    POSITION   LAG      BEHIND  PRESSURE
+shop    wal  running  0/16B3748  1.5 MiB  0.2s    yellow
 
 SINK   USE      STATE     SOURCE  POSITION   LAG   BEHIND  IN FLIGHT  DEAD
 audit  webhook  retrying  -       0/16B3000  12 B  90s     3          0

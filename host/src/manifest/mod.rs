@@ -9,6 +9,7 @@
 //! line, a column and a way out; no complaint, `Debug` or print-out holds a secret.
 
 pub mod address;
+pub mod backpressure;
 pub mod check;
 mod check_config;
 mod check_grants;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pgcdc_core::nack;
+use pgcdc_core::pressure::Priority;
 
 use super::settings::Overrides;
 use super::source::{At, Source, Span};
@@ -132,6 +133,8 @@ pub struct Policy {
     pub on_full: Option<OnFull>,
     /// Bytes on the disk that the lane may take when its queue is full; 0 = none.
     pub overflow_bytes: Option<u64>,
+    /// Whether it is spared when a slot lags; never if absent.
+    pub priority: Option<Priority>,
 }
 
 /// How retries wait.

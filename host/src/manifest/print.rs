@@ -188,6 +188,7 @@ fn policy(policy: &Policy) -> Node {
     }
     set_some(&mut node, "on_full", policy.on_full.map(|choice| Node::text(choice.as_str())));
     set_some(&mut node, "overflow", policy.overflow_bytes.map(|bytes| Node::text(&show_bytes(bytes))));
+    set_some(&mut node, "priority", policy.priority.map(|priority| Node::text(priority.as_str())));
     node
 }
 
@@ -226,4 +227,6 @@ fn settings(root: &mut Node, settings: &Overrides) {
     let dir = settings.state_dir.as_ref().map(|dir| Node::text(&dir.display().to_string()));
     set_some(root, "state_dir", dir);
     set_some(root, "skip_validation", settings.skip_validation.map(|skip| Node::nowhere(Value::Bool(skip))));
+    set_some(root, "standby", settings.standby.map(|standby| Node::nowhere(Value::Bool(standby))));
+    set_map(root, "backpressure", super::backpressure::print(&settings.backpressure));
 }

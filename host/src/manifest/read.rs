@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pgcdc_core::nack;
 
+use super::backpressure;
 use super::fields::{self, Fields};
 use super::model::{Connector, Dlq, GrantLine, Limits, Manifest, NamedSecret, Place, SecretFrom, Use};
 use super::problem::{Problems, shown_key};
@@ -26,6 +27,8 @@ const TOP: &[&str] = &[
     "shutdown_timeout",
     "state_dir",
     "skip_validation",
+    "standby",
+    "backpressure",
 ];
 
 /// Every key that a connector may have beside what its section adds.
@@ -287,5 +290,7 @@ fn settings(top: &Fields<'_>, problems: &mut Problems) -> Overrides {
         shutdown_timeout: top.read("shutdown_timeout", problems, fields::duration),
         state_dir: top.read("state_dir", problems, fields::name).map(|text| PathBuf::from(text.value)),
         skip_validation: top.read("skip_validation", problems, fields::truth),
+        standby: top.read("standby", problems, fields::truth),
+        backpressure: top.read("backpressure", problems, backpressure::read).unwrap_or_default(),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pgcdc_core::pressure::Priority;
+
 use super::fields::{self, Fields};
 use super::model::{Backoff, Breaker, OnFull, Policy, Sink};
 use super::problem::Problems;
@@ -47,7 +49,7 @@ fn routes(node: &Node, what: &str, problems: &mut Problems) -> Option<Vec<At<Str
 
 fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
     let known =
-        ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full", "overflow"];
+        ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full", "overflow", "priority"];
     let fields = Fields::new(node, what, &known, problems)?;
     let policy = Policy {
         retries: fields.read("retries", problems, fields::count(0)),
@@ -58,6 +60,7 @@ fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
         breaker: fields.read("breaker", problems, breaker),
         on_full: fields.read("on_full", problems, fields::word(OnFull::WORDS, OnFull::from_word)),
         overflow_bytes: fields.read("overflow", problems, fields::size_or_none),
+        priority: fields.read("priority", problems, fields::word(Priority::WORDS, Priority::from_word)),
     };
     if let (Some(node), None) = (fields.get("rate_burst"), fields.get("rate_limit")) {
         problems.error(node.span, "rate_burst means nothing without rate_limit");

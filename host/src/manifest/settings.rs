@@ -12,6 +12,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::backpressure::{self, Backpressure, BackpressureOverrides};
 use super::interpolate::Lookup;
 use super::quantity;
 
@@ -32,6 +33,10 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Start without asking connectors whether the other side answers.
     pub skip_validation: bool,
+    /// Wait for another pgcdc to leave the state directory, instead of ending.
+    pub standby: bool,
+    /// What a slot's lag does to its source.
+    pub backpressure: Backpressure,
 }
 
 /// What is logged, and how.
@@ -127,6 +132,8 @@ impl Default for Settings {
             shutdown_timeout: Duration::from_secs(5),
             state_dir: None,
             skip_validation: false,
+            standby: false,
+            backpressure: Backpressure::default(),
         }
     }
 }
@@ -150,6 +157,11 @@ pub struct Overrides {
     /// Start without asking connectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_validation: Option<bool>,
+    /// Wait for another pgcdc to leave the state directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<bool>,
+    /// What a slot's lag does.
+    pub backpressure: BackpressureOverrides,
 }
 
 /// Logging, as one layer sets it.
@@ -192,6 +204,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PGCDC_SHUTDOWN_TIMEOUT", "shutdown_timeout"),
     ("PGCDC_STATE_DIR", "state_dir"),
     ("PGCDC_SKIP_VALIDATION", "skip_validation"),
+    ("PGCDC_STANDBY", "standby"),
+    ("PGCDC_BACKPRESSURE", "backpressure.enabled"),
+    ("PGCDC_BP_WARN_THRESHOLD", "backpressure.warn_threshold"),
+    ("PGCDC_BP_CRITICAL_THRESHOLD", "backpressure.critical_threshold"),
+    ("PGCDC_BP_MAX_THROTTLE", "backpressure.max_throttle"),
+    ("PGCDC_BP_POLL_INTERVAL", "backpressure.poll_interval"),
 ];
 
 impl Settings {
@@ -202,7 +220,9 @@ impl Settings {
             .merge(Serialized::defaults(file))
             .merge(&variables)
             .merge(Serialized::defaults(flags));
-        merged.extract().map_err(|error| describe(&error, &variables))
+        let settings: Settings = merged.extract().map_err(|error| describe(&error, &variables))?;
+        settings.backpressure.settings()?;
+        Ok(settings)
     }
 
     /// The state directory: as set, else systemd's, else the user's.
@@ -231,7 +251,10 @@ fn describe(error: &figment::Error, variables: &Variables) -> String {
         "bus.overflow_bytes" => "a size such as 1GiB, or 0 for none".to_owned(),
         "metrics_addr" => "an address and port such as 127.0.0.1:9090".to_owned(),
         "shutdown_timeout" => "a duration such as 5s, more than 0".to_owned(),
-        "skip_validation" => "true or false".to_owned(),
+        "skip_validation" | "standby" => "true or false".to_owned(),
+        path if backpressure::wanted(path).is_some() => {
+            backpressure::wanted(path).unwrap_or_default().to_owned()
+        }
         _ => "another value".to_owned(),
     };
     match variable {
@@ -262,6 +285,8 @@ impl Provider for Defaults {
             shutdown_timeout: Some(settings.shutdown_timeout),
             state_dir: settings.state_dir,
             skip_validation: Some(settings.skip_validation),
+            standby: Some(settings.standby),
+            backpressure: settings.backpressure.into(),
         };
         Serialized::defaults(layer).data()
     }
@@ -300,7 +325,7 @@ impl Provider for Variables {
         let mut dict = Dict::new();
         for (_, key, text) in &self.set {
             let value = match *key {
-                "skip_validation" => {
+                "skip_validation" | "standby" | "backpressure.enabled" => {
                     text.parse::<bool>().map_or_else(|_| Value::from(text.as_str()), Value::from)
                 }
                 "bus.buffer_events" => {
@@ -322,11 +347,11 @@ impl Provider for Variables {
     }
 }
 
-fn as_duration<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_duration<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&quantity::show_duration(value.unwrap_or_default()))
 }
 
-fn positive_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(super) fn positive_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     quantity::duration(&text)
         .filter(|value| !value.is_zero())
@@ -338,7 +363,7 @@ fn positive_count<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     (count > 0).then_some(count).ok_or_else(|| serde::de::Error::custom("must be 1 or more"))
 }
 
-fn positive_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+pub(super) fn positive_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let size = bytes(from)?;
     (size > 0).then_some(size).ok_or_else(|| serde::de::Error::custom("not a size of 1 byte or more"))
 }

@@ -32,6 +32,9 @@ use crate::source::{self, Runner, SourceLink};
 use crate::store::Memory;
 use crate::transform::{Chain, Stage};
 
+use super::lock::{self, Holder};
+use super::pressure;
+
 /// Everything that parts are made from.
 pub struct Workshop {
     checked: Checked,
@@ -49,6 +52,7 @@ pub struct Workshop {
 impl Workshop {
     /// Reads secrets, makes the state directory. Opens nothing else.
     pub fn new(checked: Checked, settings: Settings, state_dir: PathBuf) -> Result<Workshop, String> {
+        pressure::check(&checked, &settings)?;
         let metrics = Metrics::new().ok_or("two metrics have one name")?;
         let runtime = Runtime::new().map_err(|e| format!("wasmtime does not start: {e:#}"))?;
         let cache = Cache::open(&state_dir.join("components")).map_err(|e| e.to_string())?;
@@ -69,14 +73,20 @@ impl Workshop {
 
     /// The state directory for this process alone, for as long as the answer lives; without what an earlier one could not finish.
     pub fn lock(&self) -> Result<std::fs::File, String> {
-        let path = self.state_dir.join("lock");
-        let file = std::fs::File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        file.try_lock().map_err(|_| {
-            let folder = self.state_dir.display();
-            format!("another pgcdc uses the state directory {folder}: stop it, or give this one its own --state-dir")
-        })?;
-        bus::forget(&self.overflow_folder())?;
-        Ok(file)
+        self.try_lock()?.map_err(|holder| holder.refusal())
+    }
+
+    /// The same, or who else has it.
+    pub(crate) fn try_lock(&self) -> Result<Result<std::fs::File, Holder>, String> {
+        let taken = lock::take(&self.state_dir)?;
+        if taken.is_ok() {
+            bus::forget(&self.overflow_folder())?;
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The process's metrics.
@@ -311,7 +321,8 @@ impl Workshop {
             Some(bytes) => Some(Checkpoint::decode(&bytes).map_err(|e| format!("{}: {e}", detector.name))?),
             None => None,
         };
-        Ok(SourceLink::new(detector.name.as_str().into(), Arc::new(SourceStatus::default()), stored))
+        let (name, status) = (detector.name.as_str().into(), Arc::new(SourceStatus::default()));
+        Ok(SourceLink::new(name, status, stored, memory.clone(), self.pressure(detector)))
     }
 
     pub(super) fn source(

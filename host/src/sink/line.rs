@@ -81,6 +81,18 @@ impl Line {
         self.running == 0
     }
 
+    /// Takes out work that is not under way and not done, in order.
+    pub(super) fn take_waiting(&mut self, unwanted: impl Fn(&Work) -> bool) -> Vec<Work> {
+        let waits = |slot: &Slot| !slot.running && !slot.done && unwanted(&slot.work);
+        if !self.slots.iter().any(waits) {
+            return Vec::new();
+        }
+        let (taken, kept) = std::mem::take(&mut self.slots).into_iter().partition(waits);
+        self.slots = kept;
+        let taken: VecDeque<Slot> = taken;
+        taken.into_iter().map(|slot| slot.work).collect()
+    }
+
     fn next_slot(&self, concurrency: usize) -> Option<usize> {
         if self.recovering || self.running >= if self.suspects() { 1 } else { concurrency } {
             return None;

@@ -17,6 +17,7 @@ mod held;
 mod line;
 mod policy;
 mod runner;
+mod shed;
 mod verdict;
 
 use std::sync::Arc;

@@ -137,6 +137,10 @@ impl Runner {
         let mut open = true;
         loop {
             self.begin_pause();
+            super::shed::waiting(&mut self.line, &self.lane);
+            while let Some(work) = self.line.pop_done() {
+                self.finish(work);
+            }
             self.start_writes().await;
             let idle = self.line.is_empty();
             if !open && idle && self.held.is_empty() {

@@ -78,6 +78,7 @@ impl Checkpointer {
             () = offered => {}
         }
         loop {
+            self.link.moved.notify_waiters();
             if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
                 return false;
             }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use pgcdc_core::checkpoint::{Checkpoint, Identity, PostgresIdentity};
 use pgcdc_core::confirm::HandedOn;
@@ -10,7 +11,9 @@ use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::resume::{Reached, Stored};
 use tokio::sync::Notify;
 
+use super::pressure;
 use crate::admin::status::SourceStatus;
+use crate::store::Memory;
 use crate::wal::{Progress, Session};
 
 /// The live WAL session of a source.
@@ -27,10 +30,15 @@ pub(crate) struct Wal {
 pub(crate) struct SourceLink {
     pub(crate) name: Arc<str>,
     pub(crate) status: Arc<SourceStatus>,
+    /// What its slot's lag does to it; none unless the operator wants it.
+    pub(crate) pressure: pressure::Shared,
+    memory: Memory,
     state: Mutex<State>,
     sessions: AtomicU64,
     /// A new session is live, or the last one ended.
     pub(crate) changed: Notify,
+    /// A lane has answered for a batch; for those who wait for what is in flight.
+    pub(crate) moved: Notify,
 }
 
 struct State {
@@ -42,6 +50,10 @@ struct State {
     handed_on: HandedOn,
     /// The highest key that was handed on, in any session.
     reached: OrderKey,
+    /// Since when the slot is another's.
+    refused: Option<Instant>,
+    /// What is stored was moved by another process, and the lanes do not know yet.
+    moved: bool,
 }
 
 impl SourceLink {
@@ -49,6 +61,8 @@ impl SourceLink {
         name: Arc<str>,
         status: Arc<SourceStatus>,
         stored: Option<Checkpoint>,
+        memory: Memory,
+        pressure: pressure::Shared,
     ) -> Arc<SourceLink> {
         let state = Mutex::new(State {
             stored,
@@ -56,8 +70,11 @@ impl SourceLink {
             session: Weak::new(),
             handed_on: HandedOn::default(),
             reached: OrderKey::EMPTY,
+            refused: None,
+            moved: false,
         });
-        Arc::new(SourceLink { name, status, state, sessions: AtomicU64::new(0), changed: Notify::new() })
+        let (sessions, changed, moved) = (AtomicU64::new(0), Notify::new(), Notify::new());
+        Arc::new(SourceLink { name, status, pressure, memory, state, sessions, changed, moved })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -89,12 +106,40 @@ impl SourceLink {
         self.lock().stored = Some(checkpoint);
     }
 
+    /// Reads what is stored anew. True if another process has moved it.
+    pub(super) async fn recall(&self) -> Result<bool, String> {
+        let bytes = self.memory.read_anew(&super::key(&self.name)).await.map_err(|e| e.to_string())?;
+        let stored = bytes.map(|bytes| Checkpoint::decode(&bytes)).transpose().map_err(|e| e.to_string())?;
+        let mut state = self.lock();
+        if stored.is_none() || stored == state.stored {
+            return Ok(false);
+        }
+        (state.stored, state.moved) = (stored, true);
+        Ok(true)
+    }
+
+    /// Whether another process has moved what is stored since this was asked last.
+    pub(super) fn take_moved(&self) -> bool {
+        std::mem::take(&mut self.lock().moved)
+    }
+
+    /// The slot is another's; for how long it has been.
+    pub(super) fn waits_for_slot(&self) -> Duration {
+        self.lock().refused.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    /// The slot is ours; how long it was waited for.
+    pub(super) fn has_slot(&self) -> Option<Duration> {
+        self.lock().refused.take().map(|since| since.elapsed())
+    }
+
     /// A WAL session begins; its number. Positions of earlier ones mean nothing any more.
     pub(crate) fn begin(&self, live: &Arc<Session>) -> u64 {
         let facts = live.facts();
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
         let (progress, identity) = (live.progress(), facts.identity.clone());
+        self.status.session(&progress);
         state.wal = Some(Wal { session, progress, identity, temporary: facts.temporary });
         state.session = Arc::downgrade(live);
         state.handed_on = HandedOn::default();

@@ -8,12 +8,15 @@
 //! ```
 //!
 //! Invariants. What was handed to the bus is not handed to it again by this process, however often the source
-//! reconnects. The checkpoint is on the device before PostgreSQL is told. A clean stop stores one.
+//! reconnects. The checkpoint is on the device before PostgreSQL is told. A clean stop stores one. A slot that another
+//! reads is waited for, never taken; once it is ours, the store is read again.
 
 mod checkpointer;
 mod lag;
 mod link;
+pub(crate) mod pressure;
 mod runner;
+pub(crate) mod takeover;
 
 pub(crate) use checkpointer::{Checkpointer, key};
 pub(crate) use lag::watch as watch_lag;

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use pgcdc_core::backoff::Backoff;
+use pgcdc_core::backoff::{Backoff, WAIT_MIN};
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::error::{Action, Kind};
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::owed::Owed;
 use tokio::sync::watch;
 
-use super::SourceLink;
+use super::{SourceLink, pressure};
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
@@ -47,6 +47,7 @@ impl Runner {
         let mut instances = 0;
         // The highest key that the bus has got: after a reconnect the WAL is read again from further back.
         let mut reached = OrderKey::EMPTY;
+        let mut reported = Reported::default();
         loop {
             let began = Instant::now();
             let failure = match self.live(instances, &mut reached).await {
@@ -56,10 +57,21 @@ impl Runner {
             instances += 1;
             self.living.send_replace(None);
             self.metrics.source_up(&self.link.name, false);
-            self.metrics.source_failed(&self.link.name);
+            let longest = waits(&failure);
+            if longest.is_none() {
+                self.metrics.source_failed(&self.link.name);
+            }
             let next_step = self.judge(&failure)?;
-            let wait = backoff.failed(began.elapsed(), crate::random());
-            tracing::warn!(detector = &*self.link.name, error = %failure, retry_in_ms = wait.as_millis() as u64, next_step, "source failed, trying again");
+            let mut wait = backoff.failed(began.elapsed(), crate::random());
+            if let Some(longest) = longest {
+                wait = wait.min(longest.max(WAIT_MIN));
+                self.link.status.stands_by();
+                if reported.is_due(&failure) {
+                    tracing::info!(detector = &*self.link.name, reason = %failure, next_step, "source waits for its turn");
+                }
+            } else {
+                tracing::warn!(detector = &*self.link.name, error = %failure, retry_in_ms = wait.as_millis() as u64, next_step, "source failed, trying again");
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
@@ -101,7 +113,12 @@ impl Runner {
         self.link.status.up();
         self.metrics.source_up(&self.link.name, true);
         let mut expected: Option<(u64, u64)> = None;
+        if self.link.take_moved() {
+            self.acks.remember(marks(&self.link));
+            self.fanout.remember();
+        }
         loop {
+            pressure::hold(&self.link, &self.acks, &self.metrics).await;
             let batches = match instance.next().await {
                 Ok(batches) => batches,
                 Err(Failure::Refused(error)) if error.code == "end" => return End::Done,
@@ -173,8 +190,34 @@ impl Runner {
     fn see(&self, batch: &Batch) {
         if let Some(age_s) = batch.age_s() {
             self.metrics.source_lag(&self.link.name, age_s);
-            self.link.status.received(batch, age_s);
+            self.link.status.received(age_s);
         }
+    }
+}
+
+/// The longest wait before the next try, of a failure that is only a wait for somebody else.
+fn waits(failure: &Failure) -> Option<Duration> {
+    match failure {
+        Failure::Refused(error) => error.retry_after_ms.map(Duration::from_millis),
+        Failure::Dead(_) => None,
+    }
+}
+
+/// The same reason to wait is told again after this long.
+const SAME_AGAIN: Duration = Duration::from_secs(60);
+
+/// The last reason to wait that was told, and when.
+#[derive(Default)]
+struct Reported(Option<(Instant, String)>);
+
+impl Reported {
+    fn is_due(&mut self, failure: &Failure) -> bool {
+        let said = failure.to_string();
+        if self.0.as_ref().is_some_and(|(at, last)| at.elapsed() < SAME_AGAIN && *last == said) {
+            return false;
+        }
+        self.0 = Some((Instant::now(), said));
+        true
     }
 }
 

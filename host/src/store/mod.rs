@@ -45,6 +45,13 @@ impl Memory {
         Ok(inner.load(key).await?.into_iter().find(|(found, _)| found == key).map(|(_, value)| value))
     }
 
+    /// The same from a store that is opened anew: what another process has written counts, too.
+    pub(crate) async fn read_anew(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let mut inner = self.0.lock().await;
+        inner.instance = open(&inner.blueprint, &inner.config).await.map_err(|e| Error(e.to_string()))?;
+        Ok(inner.load(key).await?.into_iter().find(|(found, _)| found == key).map(|(_, value)| value))
+    }
+
     /// Durable when it returns; none removes the key.
     pub(crate) async fn set(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), Error> {
         let mut inner = self.0.lock().await;

@@ -91,6 +91,8 @@ pub struct Facts {
     pub start: Lsn,
     /// Why there.
     pub started: Started,
+    /// From this lag on the log is to warn; bytes.
+    pub slot_lag_warn_bytes: u64,
     /// Host and port.
     pub place: String,
     /// The server's major version.

@@ -13,7 +13,7 @@ use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
-use pgcdc_core::resume::{Decision, Halt, ServerFacts, Stored, decide};
+use pgcdc_core::resume::{Decision, Halt, HaltCode, ServerFacts, Stored, decide};
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -56,10 +56,12 @@ struct Opening {
 impl Opening {
     async fn start(mut self, params: &Params, stored: Option<Stored>) -> Result<Session, Error> {
         let system = self.connection.identify().await?;
-        let kept = match &self.plan.slot {
+        let found = match &self.plan.slot {
             Some(name) => server::slot(&self.session, name).await?,
             None => None,
         };
+        let active = found.as_ref().is_some_and(|(_, active)| *active);
+        let kept = found.map(|(facts, _)| facts);
         let publication = self.publication(kept.is_some()).await?;
         let identity = self.identity(&system, &publication);
         let stored = stored.filter(|_| self.plan.slot.is_some());
@@ -67,12 +69,18 @@ impl Opening {
         let history = if moved { self.connection.history(system.timeline).await? } else { Vec::new() };
         let facts = ServerFacts { identity: identity.clone(), end: system.end, history };
         let decision = decide(stored.as_ref(), kept.as_ref(), &facts);
+        // Whoever reads it moves it: while it is another's, its position says nothing about ours.
+        let settled = matches!(&decision, Decision::Halt(halt) if halt.code != HaltCode::SlotAhead);
+        if active && !settled {
+            return Err(taken(&self.session, &identity.slot).await);
+        }
         let (start, started) = self.execute(decision, &identity.slot).await?;
         let warnings = publication::warnings(&identity.publication, &publication, self.options.all_tables);
         let facts = Facts {
             temporary: self.plan.slot.is_none(),
             start,
             started,
+            slot_lag_warn_bytes: self.options.slot_lag_warn,
             place: self.connection.place().to_owned(),
             server_version: self.connection.major_version(),
             warnings,
@@ -194,8 +202,14 @@ impl Opening {
         };
         let assembler = Assembler::new(settings, TypeCatalog::new(), facts.start);
         let assembler = assembler.map_err(|error| Error::params(error.to_string()))?;
-        let wire =
-            self.connection.start(&id.slot, facts.start, &id.publication, self.options.messages).await?;
+        let messages = self.options.messages;
+        let wire = match self.connection.start(&id.slot, facts.start, &id.publication, messages).await {
+            Ok(wire) => wire,
+            Err(error) if error.sqlstate() == Some("55006") => {
+                return Err(taken(&self.session, &id.slot).await);
+            }
+            Err(error) => return Err(error),
+        };
         let every = status::interval(self.server.sender_timeout());
         let side = Arc::new(Side::new(params.clone(), self.session));
         let bounds = Bounds { bytes_max: self.options.read_ahead_bytes, batches_max: BATCHES_MAX };
@@ -256,6 +270,15 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
         }
     });
     Session { facts, queue, progress, signals, side, tasks: Mutex::new(tasks) }
+}
+
+/// The slot is in use, and by whom.
+async fn taken(session: &postgres::Session, slot: &str) -> Error {
+    let holder = server::holder(session, slot).await.ok().flatten();
+    let holder = holder.unwrap_or_else(|| "gone by now".into());
+    let message = format!("slot {slot} is active: another client reads it: {holder}");
+    let step = "nothing if it is meant to: this one takes over when the slot is free; else stop that client, or give this one another slot_name";
+    Error::unfit(Kind::Unavailable, crate::source::takeover::SLOT_ACTIVE, message, step)
 }
 
 fn halted(halt: Halt) -> Error {

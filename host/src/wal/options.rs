@@ -8,6 +8,7 @@ use pgcdc_core::lsn::Lsn;
 use serde::Deserialize;
 
 use super::publication;
+use crate::manifest::quantity;
 use crate::postgres::Error;
 
 const NAME_BYTES_MAX: usize = 63;
@@ -46,6 +47,10 @@ pub struct Options {
     pub receive_timeout_ms: u64,
     /// Batches that wait for the host; bytes. When as many wait, reading pauses.
     pub read_ahead_bytes: usize,
+    /// A slot that is further behind is warned of; bytes.
+    pub slot_lag_warn: u64,
+    /// How long a slot that another client reads is waited for, e.g. `30s`; for ever if absent.
+    pub slot_wait: Option<String>,
 }
 
 /// In which form values are shown.
@@ -77,6 +82,8 @@ impl Default for Options {
             max_event_bytes: 16 << 20,
             receive_timeout_ms: 30_000,
             read_ahead_bytes: 8 << 20,
+            slot_lag_warn: 104_857_600,
+            slot_wait: None,
         }
     }
 }
@@ -93,6 +100,14 @@ pub(super) struct Plan {
 }
 
 impl Options {
+    /// How long to wait for a slot that another client reads; `None`: for ever.
+    pub(crate) fn slot_wait(&self) -> Result<Option<Duration>, Error> {
+        let read = |text: &String| {
+            quantity::duration(text).ok_or_else(|| bad("`slot_wait` must be a duration such as 30s or 0"))
+        };
+        self.slot_wait.as_ref().map(read).transpose()
+    }
+
     pub(super) fn plan(&self) -> Result<Plan, Error> {
         let publication = match self.publication.as_deref() {
             Some(name) if !name.is_empty() => name.to_owned(),
@@ -120,6 +135,7 @@ impl Options {
             return Err(bad("`read_ahead_bytes` must be 65536 to 1073741824"));
         }
         let slot = self.slot(&publication)?;
+        self.slot_wait()?;
         let tables = TableFilter {
             include: patterns("include", &self.include)?,
             exclude: patterns("exclude", &self.exclude)?,

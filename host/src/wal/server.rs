@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pgcdc_core::error::Kind;
+use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::SlotFacts;
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
@@ -78,6 +79,8 @@ struct SlotRow {
     invalidation_reason: Option<String>,
     #[serde(default)]
     conflicting: Option<bool>,
+    #[serde(default)]
+    active: bool,
 }
 
 /// Oids come as JSON strings.
@@ -86,8 +89,8 @@ fn oid<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
     text.parse().or(Ok(0))
 }
 
-/// The slot's facts, if it exists.
-pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<SlotFacts>, Error> {
+/// The slot's facts, if it exists, and whether somebody reads it.
+pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<(SlotFacts, bool)>, Error> {
     let sql = format!(
         "SELECT pg_catalog.row_to_json(s) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = {}",
         escape_literal(name)
@@ -101,12 +104,13 @@ pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<SlotFac
             .clone()
             .or_else(|| lost.then(|| "wal_status is lost".into()))
             .or_else(|| conflict.then(|| "it conflicts with recovery".into()));
-        SlotFacts {
+        let facts = SlotFacts {
             confirmed: row.confirmed_flush_lsn.as_deref().and_then(|text| text.parse().ok()),
             plugin: row.plugin.unwrap_or_default(),
             database_oid: row.datoid,
             invalidated,
-        }
+        };
+        (facts, row.active)
     }))
 }
 
@@ -119,6 +123,16 @@ pub struct Lag {
     pub wal_status: String,
     /// The publication's oid, or 0 if it is gone.
     pub publication_oid: u32,
+    /// The server's WAL end at this look, as text.
+    #[serde(default)]
+    pub end_lsn: String,
+}
+
+impl Lag {
+    /// The server's WAL end at this look; 0 if it said none.
+    pub fn end(&self) -> Lsn {
+        self.end_lsn.parse().unwrap_or(Lsn::ZERO)
+    }
 }
 
 /// Asks for [`Lag`]; `None` if the slot does not exist.
@@ -126,16 +140,42 @@ pub(super) async fn lag(session: &Session, slot: &str, publication: &str) -> Res
     let status = if session.major_version() >= 13 { "coalesce(s.wal_status, '')" } else { "''" };
     let sql = format!(
         "SELECT pg_catalog.json_build_object(
-            'lag_bytes', greatest(0, pg_catalog.pg_wal_lsn_diff(
-                CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END,
-                coalesce(s.confirmed_flush_lsn, s.restart_lsn)))::bigint,
+            'lag_bytes', greatest(0, pg_catalog.pg_wal_lsn_diff(e.lsn, coalesce(s.confirmed_flush_lsn, s.restart_lsn)))::bigint,
+            'end_lsn', e.lsn,
             'wal_status', {status},
             'publication_oid', coalesce((SELECT p.oid::bigint FROM pg_catalog.pg_publication p WHERE p.pubname = {}), 0)
-        ) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = {}",
+        ) FROM pg_catalog.pg_replication_slots s, (SELECT
+            CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END AS lsn) e
+        WHERE s.slot_name = {}",
         escape_literal(publication),
         escape_literal(slot)
     );
     one_json(session, &sql, "measuring the lag").await
+}
+
+/// Who reads the slot, in words; `None` if nobody does by now.
+pub(super) async fn holder(session: &Session, slot: &str) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    struct Holder {
+        pid: u32,
+        application: Option<String>,
+        address: Option<String>,
+        since: Option<String>,
+    }
+    let sql = format!(
+        "SELECT pg_catalog.json_build_object('pid', s.active_pid, 'application', a.application_name,
+            'address', pg_catalog.host(a.client_addr), 'since', pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+        FROM pg_catalog.pg_replication_slots s LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid
+        WHERE s.active_pid IS NOT NULL AND s.slot_name = {}",
+        escape_literal(slot)
+    );
+    let holder: Option<Holder> = one_json(session, &sql, "looking for the slot's reader").await?;
+    Ok(holder.map(|Holder { pid, application, address, since }| {
+        let application = application.filter(|name| !name.is_empty()).unwrap_or_else(|| "not named".into());
+        let address = address.unwrap_or_else(|| "the server's own machine".into());
+        let since = since.map(|since| format!(", connected since {since} UTC")).unwrap_or_default();
+        format!("PID {pid}, application_name {application}, from {address}{since}")
+    }))
 }
 
 /// The first cell of the first row, read as JSON.

@@ -20,6 +20,9 @@ const EVERY: Duration = Duration::from_secs(10);
 /// At most this often, unless the server asks.
 const MOVED_EVERY: Duration = Duration::from_secs(1);
 
+/// Where the server's clock begins, in microseconds since 1970.
+const EPOCH_2000_US: i64 = 946_684_800_000_000;
+
 /// What others want of the writer.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
@@ -98,8 +101,8 @@ fn update(progress: &Progress, ask: bool) -> BytesMut {
     out.put_u64(status.received.0);
     out.put_u64(status.confirmed.0);
     out.put_u64(status.confirmed.0);
-    // Its clock; no server uses it.
-    out.put_i64(0);
+    // `reply_time` in the server's pg_stat_replication.
+    out.put_i64(crate::now_us() - EPOCH_2000_US);
     out.put_u8(u8::from(ask));
     out
 }

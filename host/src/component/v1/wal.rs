@@ -10,7 +10,7 @@ use super::{WireError, body, fine};
 use crate::batch::Batch;
 use crate::component::state::State;
 use crate::postgres;
-use crate::source::Origin;
+use crate::source::{Origin, takeover};
 use crate::wal::Session;
 
 /// What a guest's handle stands for.
@@ -26,6 +26,9 @@ pub(super) fn refused(error: &postgres::Error) -> WireError {
     let mut wire = body::wire(error.code(), error);
     if let Some(step) = error.next_step() {
         wire.context.push(("next-step".into(), step));
+    }
+    if let postgres::Error::Unfit { code, .. } = error {
+        wire.retry_after_ms = takeover::ask_again_ms(code);
     }
     wire
 }
@@ -51,7 +54,7 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let opening = {
             let link = Arc::clone(&link);
-            tokio::spawn(async move { crate::wal::open(&params, options, link.stored_wal()).await })
+            tokio::spawn(async move { takeover::open(&link, &params, options).await })
         };
         let session = match opening.await.map_err(wasmtime::Error::from)? {
             Ok(session) => Arc::new(session),
