@@ -1,4 +1,4 @@
-//! The operator's HTTP: `/metrics`, `/livez`, `/readyz`, `/healthz`, `/status`. Three kinds of health on purpose: a sink that fails
+//! The operator's HTTP: `/metrics`, `/livez`, `/readyz`, `/healthz`, `/status`, and `POST /reload`. Three kinds of health on purpose: a sink that fails
 //! makes `/healthz` say so, and must not make an orchestrator restart the process.
 
 use std::net::SocketAddr;
@@ -8,11 +8,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::metrics::Metrics;
+use super::reload::{self, Token};
 use crate::cli::status::{SinkStatus, SourceStatus, State as Doing, Status};
-use crate::pipeline::Board;
+use crate::pipeline::{Board, ReloadDesk};
 
 /// What is served.
 #[derive(Clone)]
@@ -23,6 +24,10 @@ pub struct Admin {
     pub board: Board,
     /// When the process started.
     pub started: std::time::Instant,
+    /// Where a reload is asked for.
+    pub reload: ReloadDesk,
+    /// What a request that changes something has to know; none leaves that to this machine.
+    pub token: Option<Token>,
 }
 
 /// Binds, so that a taken port is known before anything flows.
@@ -38,8 +43,10 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
         .route("/readyz", get(readyz))
         .route("/healthz", get(healthz))
         .route("/status", get(status))
+        .route("/reload", post(reload::reload))
         .with_state(admin);
-    if let Err(error) = axum::serve(listener, router).await {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "the metrics listener ended");
     }
 }
@@ -103,7 +110,7 @@ impl Admin {
         };
         let sources = self.board.sources.iter().map(|shown| {
             let (name, one) = (&shown.name, &shown.status);
-            let uses = shown.uses.to_string();
+            let uses = shown.uses.get().to_string();
             let trouble = one.trouble();
             let shown = trouble.as_ref().filter(|_| !one.is_up());
             SourceStatus {
@@ -119,7 +126,7 @@ impl Admin {
         });
         let sinks = self.board.sinks.iter().enumerate().map(|(index, shown)| {
             let (name, one) = (&shown.name, &shown.status);
-            let (uses, in_flight) = (shown.uses.to_string(), self.in_flight(index));
+            let (uses, in_flight) = (shown.uses.get().to_string(), self.in_flight(index));
             let trouble = one.trouble();
             let shown = trouble.as_ref().filter(|_| !one.is_up());
             SinkStatus {

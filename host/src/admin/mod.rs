@@ -3,4 +3,6 @@
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod panics;
+pub mod reload;
 pub mod status;

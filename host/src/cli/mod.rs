@@ -13,11 +13,13 @@ mod ask;
 pub mod describe;
 pub mod flags;
 pub mod init;
+mod life;
 pub mod list;
 pub mod listen;
 pub mod main;
 mod memory;
 mod policy_flags;
+mod signals;
 pub mod status;
 mod table;
 

@@ -1,6 +1,6 @@
 //! The workshop: from a checked manifest to the parts that a pipeline is put together from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use pgcdc_core::checkpoint::Checkpoint;
 use tokio::sync::watch;
 use wasmtime::component::Component;
 
+use super::changes::Known;
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::admin::status::{LaneStatus, SourceStatus};
@@ -24,46 +25,72 @@ use crate::component::registry;
 use crate::component::services::Services;
 use crate::console::Console;
 use crate::dlq::Dlq;
+use crate::manifest::Kind;
 use crate::manifest::model::{OnFull, Use};
 use crate::manifest::ready::{Checked, Ready, ReadySink, SecretSource};
 use crate::manifest::settings::{BusMode, Settings};
-use crate::sink::{Lane, Policy};
+use crate::sink::{Changes, Lane, Policy};
 use crate::source::{self, Runner, SourceLink};
 use crate::store::Memory;
 use crate::transform::{Chain, Stage};
 
+/// What is to run: a manifest that was checked, and what it was checked with.
+#[derive(Clone)]
+pub struct Plan {
+    /// The manifest.
+    pub checked: Checked,
+    /// sha256 of the component files that it names, as they were when it was checked.
+    pub digests: BTreeMap<PathBuf, String>,
+    /// The host's settings.
+    pub settings: Settings,
+}
+
 /// Everything that parts are made from.
 pub struct Workshop {
-    checked: Checked,
-    settings: Settings,
+    pub(super) plan: Plan,
     state_dir: PathBuf,
     runtime: Arc<Runtime>,
-    cache: Cache,
-    secrets: Secrets,
+    cache: Arc<Cache>,
+    pub(super) secrets: Secrets,
     console: Console,
     metrics: Arc<Metrics>,
-    components: Mutex<HashMap<String, Component>>,
-    stages: AtomicU32,
+    components: Arc<Mutex<HashMap<String, Component>>>,
+    stages: Arc<AtomicU32>,
 }
 
 impl Workshop {
     /// Reads secrets, makes the state directory. Opens nothing else.
-    pub fn new(checked: Checked, settings: Settings, state_dir: PathBuf) -> Result<Workshop, String> {
+    pub fn new(plan: Plan, state_dir: PathBuf) -> Result<Workshop, String> {
         let metrics = Metrics::new().ok_or("two metrics have one name")?;
         let runtime = Runtime::new().map_err(|e| format!("wasmtime does not start: {e:#}"))?;
         let cache = Cache::open(&state_dir.join("components")).map_err(|e| e.to_string())?;
-        let secrets = read_secrets(&checked)?;
+        let secrets = read_secrets(&plan.checked)?;
         Ok(Workshop {
-            checked,
-            settings,
+            plan,
             state_dir,
             runtime: Arc::new(runtime),
-            cache,
+            cache: Arc::new(cache),
             secrets,
             console: Console::default(),
             metrics: Arc::new(metrics),
-            components: Mutex::default(),
-            stages: AtomicU32::new(0),
+            components: Arc::default(),
+            stages: Arc::default(),
+        })
+    }
+
+    /// The same for another plan. Reads secrets anew.
+    pub(super) fn again(&self, plan: Plan) -> Result<Workshop, String> {
+        let secrets = read_secrets(&plan.checked)?;
+        Ok(Workshop {
+            plan,
+            state_dir: self.state_dir.clone(),
+            runtime: Arc::clone(&self.runtime),
+            cache: Arc::clone(&self.cache),
+            secrets,
+            console: self.console.clone(),
+            metrics: Arc::clone(&self.metrics),
+            components: Arc::clone(&self.components),
+            stages: Arc::clone(&self.stages),
         })
     }
 
@@ -87,16 +114,43 @@ impl Workshop {
     /// not content.
     pub async fn check(&self) -> Vec<(String, Result<(), String>)> {
         let mut found = Vec::new();
-        let sinks = self.checked.sinks.iter();
-        let all = sinks
-            .flat_map(|sink| std::iter::once(&sink.connector).chain(&sink.transforms))
-            .chain(&self.checked.detectors)
-            .chain(&self.checked.transforms)
-            .chain(self.checked.dlq.iter().map(|dlq| &dlq.connector));
-        for ready in all {
+        for ready in self.all() {
             found.push((ready.name.clone(), self.check_one(ready).await));
         }
         found
+    }
+
+    /// As [`Workshop::check`], for the start of a pipeline: every complaint, one a line. With `skip_validation` nobody is asked.
+    pub async fn content(&self) -> Result<(), String> {
+        self.all_content(self.all().collect()).await
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Ready> {
+        let checked = &self.plan.checked;
+        let sinks = checked.sinks.iter();
+        sinks
+            .flat_map(|sink| std::iter::once(&sink.connector).chain(&sink.transforms))
+            .chain(&checked.detectors)
+            .chain(&checked.transforms)
+            .chain(checked.dlq.iter().map(|dlq| &dlq.connector))
+    }
+
+    /// All of these are content with their config, or one line for each that is not. With `skip_validation` nobody is asked.
+    pub(super) async fn all_content(&self, readies: Vec<&Ready>) -> Result<(), String> {
+        let mut bad = Vec::new();
+        for ready in readies {
+            if self.plan.settings.skip_validation {
+                break;
+            }
+            if let Err(error) = self.check_one(ready).await {
+                bad.push(format!("{}: {error}", ready.name));
+            }
+        }
+        if bad.is_empty() { Ok(()) } else { Err(bad.join("\n")) }
+    }
+
+    pub(super) fn known(&self) -> Known<'_> {
+        Known { plan: &self.plan, secrets: &self.secrets }
     }
 
     async fn check_one(&self, ready: &Ready) -> Result<(), String> {
@@ -107,20 +161,25 @@ impl Workshop {
 
     fn component(&self, ready: &Ready, grants: &Grants) -> Result<Component, String> {
         let key = format!("{:?}/{:?}", ready.kind, ready.uses);
-        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        let component = match (&ready.uses, components.get(&key)) {
-            (Use::Shipped(_), Some(component)) => component.clone(),
+        let known = self.components.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let component = match (&ready.uses, known) {
+            (Use::Shipped(_), Some(component)) => component,
             (Use::Shipped(name), None) => registry::load_shipped(&self.runtime, ready.kind, name)?,
-            (Use::File(path), _) => {
+            // Compiling takes its time; the other tasks of this thread go elsewhere meanwhile.
+            (Use::File(path), _) => tokio::task::block_in_place(|| {
                 let opened = registry::open(path)?;
                 opened.check_pin(ready.sha256.as_ref())?;
                 opened.check_grants(grants)?;
-                opened.load(&self.runtime, &self.cache)?
-            }
+                if self.plan.digests.get(path).is_some_and(|checked| *checked != opened.digest) {
+                    return Err(format!("{} is being written; try again when it is whole", path.display()));
+                }
+                opened.load(&self.runtime, &self.cache)
+            })?,
             (other, _) => {
                 return Err(format!("{} cannot be had: this pgcdc has no registry client", other.typed()));
             }
         };
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         components.insert(key, component.clone());
         Ok(component)
     }
@@ -170,7 +229,7 @@ impl Workshop {
 
     /// The checkpoint store that the manifest names, or a file store under the state directory.
     pub(super) async fn memory(&self) -> Result<Memory, String> {
-        let (blueprint, config) = match &self.checked.checkpoint {
+        let (blueprint, config) = match &self.plan.checked.checkpoint {
             Some(ready) => {
                 let named = |e: String| format!("checkpoint: {e}");
                 (self.blueprint(ready, None, None).map_err(named)?, ready.config.to_string())
@@ -185,7 +244,7 @@ impl Workshop {
     }
 
     pub(super) async fn dlq(&self, memory: &Memory) -> Result<Dlq, String> {
-        let Some(ready) = &self.checked.dlq else { return Ok(Dlq::none(self.metrics())) };
+        let Some(ready) = &self.plan.checked.dlq else { return Ok(Dlq::none(self.metrics())) };
         let named = |e: String| format!("dlq: {e}");
         let blueprint = self.blueprint(&ready.connector, Some(memory), None).map_err(named)?;
         let config = ready.connector.config.to_string();
@@ -196,7 +255,7 @@ impl Workshop {
     pub async fn stored(&self) -> Result<Vec<(String, Vec<u8>)>, String> {
         let memory = self.memory().await?;
         let mut found = Vec::new();
-        for detector in &self.checked.detectors {
+        for detector in &self.plan.checked.detectors {
             let bytes = memory.get(&source::key(&detector.name)).await.map_err(|e| e.to_string())?;
             found.extend(bytes.map(|bytes| (detector.name.clone(), bytes)));
         }
@@ -205,7 +264,7 @@ impl Workshop {
 
     /// Puts the files of the default store aside, for when none of them is whole any more. Returns their new names.
     pub fn set_aside(&self) -> Result<Vec<PathBuf>, String> {
-        if self.checked.checkpoint.is_some() {
+        if self.plan.checked.checkpoint.is_some() {
             return Err("the manifest names a checkpoint store of its own: repair or empty that one".into());
         }
         let mut aside = Vec::new();
@@ -229,9 +288,19 @@ impl Workshop {
         Ok(())
     }
 
-    async fn stages(&self, transforms: &[Ready], memory: &Memory) -> Result<Vec<Arc<Stage>>, String> {
+    /// Transforms, started and opened; those that are there already are taken as they are.
+    pub(super) async fn stages(
+        &self,
+        transforms: &[Ready],
+        memory: &Memory,
+        known: impl Fn(&Ready) -> Option<Arc<Stage>>,
+    ) -> Result<Vec<Arc<Stage>>, String> {
         let mut stages = Vec::with_capacity(transforms.len());
         for ready in transforms {
+            if let Some(stage) = known(ready) {
+                stages.push(stage);
+                continue;
+            }
             let number = self.stages.fetch_add(1, Ordering::Relaxed);
             let named = |e: String| format!("transform {}: {e}", ready.name);
             let blueprint = self.blueprint(ready, Some(memory), None).map_err(named)?;
@@ -242,27 +311,27 @@ impl Workshop {
     }
 
     pub(super) async fn common_transforms(&self, memory: &Memory) -> Result<Vec<Arc<Stage>>, String> {
-        self.stages(&self.checked.transforms, memory).await
+        self.stages(&self.plan.checked.transforms, memory, |_| None).await
     }
 
     pub(super) fn sinks(&self) -> &[ReadySink] {
-        &self.checked.sinks
+        &self.plan.checked.sinks
     }
 
     pub(super) fn detectors(&self) -> &[Ready] {
-        &self.checked.detectors
+        &self.plan.checked.detectors
     }
 
     /// Batches that a lane's queue has room for. Few: while lanes are busy the WAL gathers in larger batches, which cost
     /// each of them less.
     pub(super) fn batches_max(&self) -> usize {
-        (self.settings.bus.buffer_events as usize / 64).max(1)
+        (self.plan.settings.bus.buffer_events as usize / 64).max(1)
     }
 
     /// Bytes that one lane may hold: its share of `bus.buffer_bytes`, a quarter at most.
     pub(super) fn lane_bytes_max(&self) -> u32 {
         const LANE_BYTES_MIN: u64 = 64 * 1024;
-        let share = self.settings.bus.buffer_bytes / (self.checked.sinks.len() as u64).max(4);
+        let share = self.plan.settings.bus.buffer_bytes / (self.plan.checked.sinks.len() as u64).max(4);
         u32::try_from(share.max(LANE_BYTES_MIN)).unwrap_or(u32::MAX / 2).min(u32::MAX / 8)
     }
 
@@ -272,33 +341,47 @@ impl Workshop {
         memory: &Memory,
         dlq: &Dlq,
         common: &[Arc<Stage>],
+        changes: Changes,
     ) -> Result<Lane, String> {
-        let name: Arc<str> = sink.connector.name.as_str().into();
+        let chain = Chain {
+            common: common.to_vec(),
+            routes: routes(sink),
+            own: self.stages(&sink.transforms, memory, |_| None).await?,
+        };
+        Ok(Lane {
+            name: sink.connector.name.as_str().into(),
+            blueprint: self.sink(sink, memory)?,
+            config: sink.connector.config.to_string(),
+            chain,
+            policy: self.policy(sink)?,
+            dlq: dlq.clone(),
+            metrics: self.metrics(),
+            status: Arc::new(LaneStatus::default()),
+            changes,
+        })
+    }
+
+    /// What a sink's instances are made from.
+    pub(super) fn sink(&self, sink: &ReadySink, memory: &Memory) -> Result<Blueprint, String> {
         let named = |e: String| format!("sinks.{}: {e}", sink.connector.name);
-        if sink.policy.rate_limit_per_second.is_some() || sink.policy.breaker.is_some() {
-            return Err(named("policy: rate_limit and breaker are not in this version; remove them".into()));
-        }
         let mut blueprint = self.blueprint(&sink.connector, Some(memory), None).map_err(named)?;
         if let Some(timeout) = sink.policy.timeout {
             blueprint.limits.call_max = timeout;
         }
-        let chain = Chain {
-            common: common.to_vec(),
-            routes: sink.routes.as_ref().map(|routes| routes.as_slice().into()),
-            own: self.stages(&sink.transforms, memory).await?,
-        };
+        Ok(blueprint)
+    }
+
+    /// What is done around a sink.
+    pub(super) fn policy(&self, sink: &ReadySink) -> Result<Policy, String> {
+        if sink.policy.rate_limit_per_second.is_some() || sink.policy.breaker.is_some() {
+            return Err(format!(
+                "sinks.{}: policy: rate_limit and breaker are not in this version; remove them",
+                sink.connector.name
+            ));
+        }
         let base = sink.policy.backoff.base.unwrap_or(Duration::from_secs(1));
         let cap = sink.policy.backoff.cap.unwrap_or(Duration::from_secs(32));
-        Ok(Lane {
-            name,
-            blueprint,
-            config: sink.connector.config.to_string(),
-            chain,
-            policy: Policy { retries: sink.policy.retries, backoff: backoff_settings(base, cap) },
-            dlq: dlq.clone(),
-            metrics: self.metrics(),
-            status: Arc::new(LaneStatus::default()),
-        })
+        Ok(Policy { retries: sink.policy.retries, backoff: backoff_settings(base, cap) })
     }
 
     /// What is stored of a source.
@@ -327,7 +410,7 @@ impl Workshop {
             Some(OnFull::Block) => return Mode::Reliable,
             None => {}
         }
-        match self.settings.bus.mode {
+        match self.plan.settings.bus.mode {
             Some(BusMode::Fast) => Mode::Fast,
             Some(BusMode::Reliable) => Mode::Reliable,
             None if detector.description.name == "listen_notify" => Mode::Fast,
@@ -363,9 +446,13 @@ impl Workshop {
     }
 }
 
+/// The channels of a sink; none is all.
+pub(super) fn routes(sink: &ReadySink) -> Option<Arc<[String]>> {
+    sink.routes.as_ref().map(|routes| routes.as_slice().into())
+}
+
 /// The file store, as if a manifest had named it.
 fn default_store() -> Result<Ready, String> {
-    use crate::manifest::Kind;
     let shipped = registry::shipped().iter();
     let description = shipped
         .filter(|description| description.kinds.contains(&Kind::CheckpointStore))

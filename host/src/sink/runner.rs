@@ -1,5 +1,7 @@
 //! The loop of one lane; the only `select!` of this room.
 
+pub(super) mod swap;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,18 +81,26 @@ impl Runner {
     pub(super) async fn run(mut self, mut queue: Queue) -> Result<(), String> {
         let mut open = true;
         loop {
+            if self.lane.changes.wants_rest() && self.writing.is_empty() {
+                self.rest().await?;
+            }
             if self.line.wants_pause() {
                 self.recover().await?;
+                continue;
             }
-            self.start_writes();
+            if !self.lane.changes.wants_rest() {
+                self.start_writes();
+            }
             let idle = self.line.is_empty();
             if !open && idle && self.held.is_empty() {
                 break;
             }
-            let room = self.line.len() <= self.facts.concurrency();
+            let room = self.line.len() <= self.facts.concurrency() && !self.lane.changes.wants_rest();
             let flush_at = self.flush_at(open || !idle);
             tokio::select! {
                 biased;
+                // 0. what the operator wants changed: between two batches
+                Some(change) = self.lane.changes.next() => self.heed(change),
                 // 1. answers, because they free what everybody else waits for
                 Some(back) = self.writing.next(), if !self.writing.is_empty() => self.came_back(back).await?,
                 // 2. what a sink holds, when its time has come and nothing is being written
@@ -287,7 +297,9 @@ impl Runner {
         let healthy_for = self.healthy_since.map_or(Duration::ZERO, |since| since.elapsed());
         let wait = self.backoff.failed(healthy_for, crate::random()).max(self.wait_at_least);
         self.wait_at_least = Duration::ZERO;
-        tokio::time::sleep(wait).await;
+        if self.pause(wait).await {
+            return Ok(());
+        }
         if !self.alive {
             self.divide_culprit().await;
             match self.lane.start(self.instances).await {
@@ -348,7 +360,8 @@ impl Runner {
             }
             Err(Failure::Refused(error)) => {
                 self.report(&error);
-                tokio::time::sleep(self.backoff.failed(Duration::ZERO, crate::random())).await;
+                let wait = self.backoff.failed(Duration::ZERO, crate::random());
+                self.pause(wait).await;
                 return Ok(());
             }
         };
