@@ -19,7 +19,7 @@ use drain::{Drain, Fault, Tasks, first_fault};
 use reload::{Handle, Label, Reloader};
 
 pub use build::{Plan, Workshop};
-pub use reload::{Reloaded, ReloadDesk, Reread};
+pub use reload::{ReloadDesk, Reloaded, Reread};
 
 mod build;
 mod changes;
@@ -178,7 +178,14 @@ impl Pipeline {
         if ended == Err(Fault::Panicked) {
             return Err(Fault::Panicked.message());
         }
-        let drain = Drain { sources, lanes, checkpointers, stop: self.stop, drained: self.drained, board: self.board };
+        let drain = Drain {
+            sources,
+            lanes,
+            checkpointers,
+            stop: self.stop,
+            drained: self.drained,
+            board: self.board,
+        };
         let drained = drain.run(drain_max).await;
         ended.and(drained).map_err(Fault::message)
     }

@@ -44,7 +44,8 @@ pub(super) async fn reload(
     }
     match admin.reload.reload().await {
         Ok(done) => {
-            Json(serde_json::json!({ "reloaded": true, "changed": done.changed, "later": done.later })).into_response()
+            Json(serde_json::json!({ "reloaded": true, "changed": done.changed, "later": done.later }))
+                .into_response()
         }
         Err(error) => {
             let answer = serde_json::json!({ "reloaded": false, "error": error });
@@ -63,7 +64,11 @@ fn may(
     if let Some(token) = token {
         let offered = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         let knows = offered.is_some_and(|offered| token.is(offered));
-        return if knows { Ok(()) } else { Err((StatusCode::UNAUTHORIZED, "wants `Authorization: Bearer` with the token")) };
+        return if knows {
+            Ok(())
+        } else {
+            Err((StatusCode::UNAUTHORIZED, "wants `Authorization: Bearer` with the token"))
+        };
     }
     if !peer.ip().to_canonical().is_loopback() {
         return Err((StatusCode::FORBIDDEN, "only from this machine, unless PGCDC_ADMIN_TOKEN is set"));
@@ -105,7 +110,15 @@ mod tests {
         for host in ["localhost:9187", "LOCALHOST", "127.0.0.1:9187", "127.1.2.3", "[::1]:9187", "[::1]"] {
             assert_eq!(asked(None, here, &[(header::HOST, host)]), None, "{host}");
         }
-        for host in ["evil.example:9187", "localhost.evil.example", "169.254.1.1", "10.0.0.1:80", "", "[::2]", "::1:x"] {
+        for host in [
+            "evil.example:9187",
+            "localhost.evil.example",
+            "169.254.1.1",
+            "10.0.0.1:80",
+            "",
+            "[::2]",
+            "::1:x",
+        ] {
             assert_eq!(asked(None, here, &[(header::HOST, host)]), Some(403), "{host}");
         }
         let origin = [(header::HOST, "localhost"), (header::ORIGIN, "http://localhost:9187")];
@@ -120,7 +133,11 @@ mod tests {
         let far = "10.1.1.1:5000";
         assert_eq!(asked(Some("s3cret"), far, &[(header::AUTHORIZATION, "Bearer s3cret")]), None);
         for bad in ["Bearer s3cre", "Bearer s3cret1", "Bearer S3cret", "Basic s3cret", "Bearer "] {
-            assert_eq!(asked(Some("s3cret"), "127.0.0.1:1", &[(header::AUTHORIZATION, bad)]), Some(401), "{bad}");
+            assert_eq!(
+                asked(Some("s3cret"), "127.0.0.1:1", &[(header::AUTHORIZATION, bad)]),
+                Some(401),
+                "{bad}"
+            );
         }
         assert_eq!(asked(Some("s3cret"), "127.0.0.1:1", &[(header::HOST, "localhost")]), Some(401));
         assert!(Token::new(" \n".into()).is_none());

@@ -98,7 +98,9 @@ impl Drain {
         match tokio::time::timeout(LAST_CHECKPOINT_MAX, store).await {
             Ok(ended) => ended,
             Err(_) => {
-                tracing::warn!("the last checkpoint was not stored in time: what came after the one before comes again");
+                tracing::warn!(
+                    "the last checkpoint was not stored in time: what came after the one before comes again"
+                );
                 Ok(())
             }
         }
