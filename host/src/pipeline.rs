@@ -144,7 +144,7 @@ impl Pipeline {
     }
 
     /// Lets it be reloaded while it runs, from the workshop that it was opened with.
-    pub fn reloaded_by(&mut self, workshop: Workshop, reread: Reread) -> ReloadDesk {
+    pub fn reloaded_by(&mut self, workshop: Arc<Workshop>, reread: Reread) -> ReloadDesk {
         let handles = std::mem::take(&mut self.handles);
         let (reloader, desk) =
             Reloader::new(workshop, self.memory.clone(), self.common.clone(), handles, reread);
@@ -173,8 +173,8 @@ impl Pipeline {
             Err(fault) = first_fault(&mut checkpointers) => Err(fault),
             Err(fault) = first_fault(&mut beside) => Err(fault),
         };
-        // A reload that is under way is not taken over.
-        beside.shutdown().await;
+        // A reload that is under way is not taken over. It is not waited for, either: it may be compiling.
+        beside.abort_all();
         if ended == Err(Fault::Panicked) {
             return Err(Fault::Panicked.message());
         }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::main::{lookup, of_plan, runtime};
@@ -18,6 +19,7 @@ const TOKEN_VARIABLE: &str = "PGCDC_ADMIN_TOKEN";
 pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
     let began = Instant::now();
     let (workshop, settings) = of_plan(plan()?)?;
+    let workshop = Arc::new(workshop);
     panics::install();
     let _alone = workshop.lock()?;
     let runtime = runtime()?;
@@ -28,11 +30,12 @@ pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
             Some(address) => Some(http::bind(address).await?),
             None => None,
         };
-        let opened = tokio::select! {
-            opened = open(&workshop) => opened?,
+        // A task of its own: what it waits for, or compiles, is not in the way of a signal.
+        let mut opening = tokio::spawn(open(Arc::clone(&workshop)));
+        let mut pipeline = tokio::select! {
+            opened = &mut opening => opened.map_err(|_| "pgcdc does not start: the log says why")??,
             () = &mut stop => return Ok(()),
         };
-        let mut pipeline = opened;
         let (metrics, board) = (workshop.metrics(), pipeline.board.clone());
         let reload = pipeline.reloaded_by(workshop, plan);
         tokio::spawn(reload_at(hangup, reload.clone()));
@@ -47,9 +50,9 @@ pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
 }
 
 /// Checks every component, and then opens them.
-async fn open(workshop: &Workshop) -> Result<Pipeline, String> {
+async fn open(workshop: Arc<Workshop>) -> Result<Pipeline, String> {
     workshop.content().await?;
-    Pipeline::open(workshop).await
+    Pipeline::open(&workshop).await
 }
 
 /// Reloads at every SIGHUP; what came of it is in the log.

@@ -89,7 +89,7 @@ pub(super) struct Handle {
 
 /// See the file's head.
 pub(super) struct Reloader {
-    pub(super) workshop: Workshop,
+    pub(super) workshop: Arc<Workshop>,
     pub(super) memory: Memory,
     pub(super) common: Vec<Arc<Stage>>,
     pub(super) lanes: Vec<Handle>,
@@ -125,7 +125,7 @@ enum Way {
 
 impl Reloader {
     pub(super) fn new(
-        workshop: Workshop,
+        workshop: Arc<Workshop>,
         memory: Memory,
         common: Vec<Arc<Stage>>,
         lanes: Vec<Handle>,
@@ -165,7 +165,7 @@ impl Reloader {
         let (drafts, common) = self.draft(&next, pair, &difference).await?;
         let late = self.swap(drafts).await?;
         self.common = common;
-        self.workshop = next;
+        self.workshop = Arc::new(next);
         let Difference { said, later, .. } = difference;
         let later = later.into_iter().map(|what| format!("{what} has changed: at the next start"));
         let late = late.into_iter().map(|name| format!("sinks.{name}: when what it is doing has ended"));
