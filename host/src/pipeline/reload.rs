@@ -120,7 +120,7 @@ enum Way {
     /// It goes on meanwhile.
     Running(OwnedPermit<Change>),
     /// It rests, and its sink's new instance is open.
-    Resting(Fresh, oneshot::Sender<Setup>),
+    Resting(Box<Fresh>, oneshot::Sender<Box<Setup>>),
 }
 
 impl Reloader {
@@ -265,7 +265,8 @@ impl Reloader {
             (handle.chain, handle.call_max) = (part.chain.clone(), part.call_max);
             handle.uses.set(&part.uses);
             let (taken, swapped) = oneshot::channel();
-            let setup = |sink| Setup { chain: part.chain, policy: part.policy, sink, taken };
+            let (chain, policy) = (part.chain, part.policy);
+            let setup = |sink| Box::new(Setup { chain, policy, sink, taken });
             match way {
                 Way::Resting(fresh, then) => drop(then.send(setup(Some(fresh)))),
                 Way::Running(permit) => drop(permit.send(Change::Setup(setup(None)))),
@@ -317,5 +318,5 @@ async fn rest_and_open(
         }
     }
     let fresh = Fresh::open(blueprint, config, name).await.map_err(|e| format!("sinks.{name}: {e}"))?;
-    Ok(Way::Resting(fresh, then))
+    Ok(Way::Resting(Box::new(fresh), then))
 }

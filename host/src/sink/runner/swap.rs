@@ -27,7 +27,7 @@ const WAITING_MAX: usize = 4;
 /// What is asked of a lane.
 pub(crate) enum Change {
     /// Another chain or policy.
-    Setup(Setup),
+    Setup(Box<Setup>),
     /// Stand still, because another instance is to be opened.
     Rest(Rest),
 }
@@ -38,7 +38,7 @@ pub(crate) struct Setup {
     /// None keeps the policy, and what it has counted.
     pub(crate) policy: Option<Policy>,
     /// None keeps the instance.
-    pub(crate) sink: Option<Fresh>,
+    pub(crate) sink: Option<Box<Fresh>>,
     /// Answered when the lane has it.
     pub(crate) taken: oneshot::Sender<()>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Setup {
 /// A rest: told when it has begun, ended by a setup, or by the other side's going away.
 pub(crate) struct Rest {
     pub(crate) resting: oneshot::Sender<()>,
-    pub(crate) then: oneshot::Receiver<Setup>,
+    pub(crate) then: oneshot::Receiver<Box<Setup>>,
 }
 
 /// A sink's new instance, open.
@@ -105,7 +105,7 @@ impl Changes {
 impl Runner {
     pub(super) fn heed(&mut self, change: Change) {
         match change {
-            Change::Setup(setup) => self.take_over(setup),
+            Change::Setup(setup) => self.take_over(*setup),
             Change::Rest(rest) => self.lane.changes.rest = Some(rest),
         }
     }
@@ -137,7 +137,7 @@ impl Runner {
         }
         let _ = resting.send(());
         if let Ok(setup) = then.await {
-            self.take_over(setup);
+            self.take_over(*setup);
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Runner {
             self.apply_policy(policy);
         }
         if let Some(fresh) = sink {
-            self.renew(fresh);
+            self.renew(*fresh);
         }
         let _ = taken.send(());
     }
