@@ -5,23 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 use crate::ack::Acks;
 use crate::admin::status::{LaneStatus, SourceStatus};
 use crate::bus::{self, Fanout};
 use crate::component::instance::Blueprint;
 use crate::dlq::Dlq;
-use crate::sink::Lane;
+use crate::sink::{Lane, mailbox};
 use crate::source::{self, Checkpointer, SourceLink};
 use crate::store::Memory;
 use crate::transform::Stage;
+use drain::{Drain, Fault, Tasks, first_fault};
+use reload::{Handle, Label, Reloader};
 
-pub use build::Workshop;
+pub use build::{Plan, Workshop};
+pub use reload::{ReloadDesk, Reloaded, Reread};
 
 mod build;
 mod lock;
 mod pressure;
+mod changes;
+mod drain;
+mod reload;
 
 /// What runs, for whoever shows it.
 #[derive(Clone, Default)]
@@ -35,13 +40,13 @@ pub struct Board {
 pub(crate) struct Shown<S> {
     pub(crate) name: Arc<str>,
     /// What its `use` says.
-    pub(crate) uses: Arc<str>,
+    pub(crate) uses: Label,
     pub(crate) status: Arc<S>,
 }
 
 impl<S> Clone for Shown<S> {
     fn clone(&self) -> Self {
-        Shown { name: Arc::clone(&self.name), uses: Arc::clone(&self.uses), status: Arc::clone(&self.status) }
+        Shown { name: Arc::clone(&self.name), uses: self.uses.clone(), status: Arc::clone(&self.status) }
     }
 }
 
@@ -51,6 +56,10 @@ pub struct Pipeline {
     checkpointers: Vec<Checkpointer>,
     lanes: Vec<(crate::sink::Opened, bus::Queue)>,
     alarmed: mpsc::Receiver<String>,
+    handles: Vec<Handle>,
+    memory: Memory,
+    common: Vec<Arc<Stage>>,
+    reloader: Option<Reloader>,
     stop: watch::Sender<bool>,
     drained: watch::Sender<bool>,
     /// What is known of it while it runs.
@@ -68,17 +77,25 @@ impl Pipeline {
         let mut board = Board::default();
         let (alarm, alarmed) = bus::alarm();
 
-        let (mut lanes, mut entrances) = (Vec::new(), Vec::new());
+        let (mut lanes, mut entrances, mut handles) = (Vec::new(), Vec::new(), Vec::new());
         for sink in workshop.sinks() {
-            let lane: Lane = workshop.lane(sink, &memory, &dlq, &common).await?;
+            let (mailbox, changes) = mailbox();
+            let lane: Lane = workshop.lane(sink, &memory, &dlq, &common, changes).await?;
             let (name, bounds) = (Arc::clone(&lane.name), workshop.bounds(sink));
             let (entrance, queue, buffer) = bus::lane(name, bounds, &alarm, workshop.metrics());
             let _ = lane.status.buffer.set(buffer);
             let shown = Shown {
                 name: Arc::clone(&lane.name),
-                uses: sink.connector.uses.typed().into(),
+                uses: Label::new(&sink.connector.uses.typed()),
                 status: Arc::clone(&lane.status),
             };
+            handles.push(Handle {
+                name: Arc::clone(&lane.name),
+                mailbox,
+                chain: lane.chain.clone(),
+                call_max: lane.blueprint.limits.call_max,
+                uses: shown.uses.clone(),
+            });
             let opened = lane.open().await.map_err(|e| format!("sinks.{}: {e}", shown.name))?;
             shown.status.opened();
             board.sinks.push(shown);
@@ -104,7 +121,7 @@ impl Pipeline {
             board.acks.push(Arc::clone(&acks));
             board.sources.push(Shown {
                 name: Arc::clone(&link.name),
-                uses: detector.uses.typed().into(),
+                uses: Label::new(&detector.uses.typed()),
                 status: Arc::clone(&link.status),
             });
             checkpointers.push(Checkpointer {
@@ -117,52 +134,67 @@ impl Pipeline {
             });
             sources.push(workshop.runner(detector, blueprint, link, fanout, acks, stopped.clone(), living));
         }
-        Ok(Pipeline { sources, checkpointers, lanes, alarmed, stop, drained, board })
+        let reloader = None;
+        Ok(Pipeline {
+            sources,
+            checkpointers,
+            lanes,
+            handles,
+            memory,
+            common,
+            reloader,
+            alarmed,
+            stop,
+            drained,
+            board,
+        })
+    }
+
+    /// Lets it be reloaded while it runs, from the workshop that it was opened with.
+    pub fn reloaded_by(&mut self, workshop: Arc<Workshop>, reread: Reread) -> ReloadDesk {
+        let handles = std::mem::take(&mut self.handles);
+        let (reloader, desk) =
+            Reloader::new(workshop, self.memory.clone(), self.common.clone(), handles, reread);
+        self.reloader = Some(reloader);
+        desk
     }
 
     /// Runs until `shutdown`, until every source has ended, or until one fails for good; then drains: sources, lanes,
     /// last checkpoints.
-    pub async fn run(
-        mut self,
-        shutdown: impl Future<Output = ()>,
-        drain_max: Duration,
-    ) -> Result<(), String> {
-        let mut sources: JoinSet<Result<(), String>> = JoinSet::new();
-        let mut lanes: JoinSet<Result<(), String>> = JoinSet::new();
-        let mut checkpointers: JoinSet<()> = JoinSet::new();
-        self.checkpointers.into_iter().for_each(|checkpointer| drop(checkpointers.spawn(checkpointer.run())));
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>, drain_max: Duration) -> Result<(), String> {
+        let [mut sources, mut lanes, mut checkpointers, mut beside] = [(); 4].map(|()| Tasks::new());
+        self.checkpointers.into_iter().for_each(|checkpointer| {
+            checkpointers.spawn(async move {
+                checkpointer.run().await;
+                Ok(())
+            });
+        });
         self.lanes.into_iter().for_each(|(lane, queue)| drop(lanes.spawn(lane.run(queue))));
         self.sources.into_iter().for_each(|source| drop(sources.spawn(source.run())));
+        self.reloader.into_iter().for_each(|reloader| drop(beside.spawn(reloader.run())));
 
         let ended = tokio::select! {
             () = shutdown => Ok(()),
-            ended = first_error(&mut sources) => ended,
-            Err(error) = first_error(&mut lanes) => Err(error),
-            Some(error) = self.alarmed.recv() => Err(error),
+            ended = first_fault(&mut sources) => ended,
+            Err(fault) = first_fault(&mut lanes) => Err(fault),
+            Err(fault) = first_fault(&mut checkpointers) => Err(fault),
+            Err(fault) = first_fault(&mut beside) => Err(fault),
+            Some(error) = self.alarmed.recv() => Err(Fault::Failed(error)),
         };
-        self.stop.send_replace(true);
-        let drain = async {
-            while sources.join_next().await.is_some() {}
-            drop(sources);
-            while lanes.join_next().await.is_some() {}
-        };
-        if tokio::time::timeout(drain_max, drain).await.is_err() {
-            tracing::warn!(
-                after_ms = drain_max.as_millis() as u64,
-                "not everything was delivered before the stop; it comes again"
-            );
-            lanes.abort_all();
+        // A reload that is under way is not taken over. It is not waited for, either: it may be compiling.
+        beside.abort_all();
+        if ended == Err(Fault::Panicked) {
+            return Err(Fault::Panicked.message());
         }
-        self.drained.send_replace(true);
-        while checkpointers.join_next().await.is_some() {}
-        ended
+        let drain = Drain {
+            sources,
+            lanes,
+            checkpointers,
+            stop: self.stop,
+            drained: self.drained,
+            board: self.board,
+        };
+        let drained = drain.run(drain_max).await;
+        ended.and(drained).map_err(Fault::message)
     }
-}
-
-/// The first error of these tasks, or that all have ended well.
-async fn first_error(tasks: &mut JoinSet<Result<(), String>>) -> Result<(), String> {
-    while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|e| format!("a task ended unexpectedly: {e}"))??;
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The operator's HTTP: `/metrics`, `/livez`, `/readyz`, `/healthz`, `/status`. Three kinds of health on purpose: a sink that fails
+//! The operator's HTTP: `/metrics`, `/livez`, `/readyz`, `/healthz`, `/status`, and `POST /reload`. Three kinds of health on purpose: a sink that fails
 //! makes `/healthz` say so, and must not make an orchestrator restart the process.
 
 use std::net::SocketAddr;
@@ -25,6 +25,10 @@ pub struct Admin {
     pub board: Board,
     /// When the process started.
     pub started: std::time::Instant,
+    /// Where a reload is asked for.
+    pub reload: ReloadDesk,
+    /// What a request that changes something has to know; none leaves that to this machine.
+    pub token: Option<Token>,
 }
 
 /// Binds, so that a taken port is known before anything flows.
@@ -40,8 +44,10 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) {
         .route("/readyz", get(readyz))
         .route("/healthz", get(healthz))
         .route("/status", get(status))
+        .route("/reload", post(reload::reload))
         .with_state(admin);
-    if let Err(error) = axum::serve(listener, router).await {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "the metrics listener ended");
     }
 }

@@ -32,6 +32,9 @@ pub struct Metrics {
     transform_dropped: IntCounterVec,
     transform_errors: IntCounterVec,
     restarts: IntCounterVec,
+    reloads: IntCounter,
+    reload_errors: IntCounter,
+    panics: IntCounter,
     checkpoints: IntCounter,
     checkpoint_lsn: IntGaugeVec,
     slot_lag_bytes: IntGaugeVec,
@@ -120,6 +123,9 @@ impl Metrics {
                 &["adapter"],
             )?,
             restarts: counters("pgcdc_component_restarts_total", "Instances made anew", &["component"])?,
+            reloads: counter("pgcdc_config_reloads_total", "Reloads that were taken over")?,
+            reload_errors: counter("pgcdc_config_reload_errors_total", "Reloads that were refused")?,
+            panics: counter("pgcdc_panics_recovered_total", "Panics of the host that were caught")?,
             checkpoints: counter("pgcdc_checkpoint_total", "Checkpoints stored")?,
             checkpoint_lsn: gauges(
                 "pgcdc_checkpoint_lsn",
@@ -216,6 +222,7 @@ impl Metrics {
     /// The Prometheus text form.
     #[must_use]
     pub fn text(&self) -> String {
+        self.panics.inc_by(super::panics::count().saturating_sub(self.panics.get()));
         let mut text = Vec::new();
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         if encoded.is_err() {
@@ -285,6 +292,10 @@ impl Metrics {
 
     pub(crate) fn restarted(&self, component: &str) {
         self.restarts.with_label_values(&[component]).inc();
+    }
+
+    pub(crate) fn reloaded(&self, taken_over: bool) {
+        if taken_over { self.reloads.inc() } else { self.reload_errors.inc() }
     }
 
     pub(crate) fn checkpointed(&self, source: &str, lsn: u64) {

@@ -6,4 +6,6 @@ pub mod log;
 pub mod metrics;
 mod metrics_guard;
 mod overview;
+pub mod panics;
+pub mod reload;
 pub mod status;

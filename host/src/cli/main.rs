@@ -1,19 +1,18 @@
 //! From an invocation to an exit code: 0 for success or a clean stop, 1 for any error, printed as `Error: …`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use super::args::{self, Command, Host, Invocation};
-use super::{describe, init, list, listen};
-use crate::admin::http::Admin;
+use super::{describe, init, life, list, listen};
 use crate::component::{cache, registry};
 use crate::manifest::model::Use;
-use crate::manifest::ready::Checked;
 use crate::manifest::settings::{Overrides, Settings};
 use crate::manifest::{Description, Manifest, check, parse, print};
-use crate::pipeline::{Pipeline, Workshop};
+use crate::pipeline::{Plan, Workshop};
 
 /// The program.
 #[must_use]
@@ -38,7 +37,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn lookup(name: &str) -> Option<OsString> {
+pub(super) fn lookup(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
@@ -47,8 +46,8 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
     let shipped = registry::shipped();
     match command {
         Command::Run(run) => {
-            let manifest = read(&run.manifest, &global)?;
-            start(&manifest, &run.host.overrides(&global), &run.host)
+            let flags = run.host.overrides(&global);
+            life::start(Box::new(move || plan(&read(&run.manifest, &global)?, &flags)))
         }
         Command::Listen(listen) => {
             let manifest = listen::manifest(&listen, &global, &given, shipped, &lookup)?;
@@ -56,7 +55,10 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
                 print!("{}", print::yaml(&manifest, shipped));
                 return Ok(ExitCode::SUCCESS);
             }
-            start(&manifest, &listen.host.overrides(&global), &listen.host)
+            life::start(Box::new(move || {
+                let manifest = listen::manifest(&listen, &global, &given, shipped, &lookup)?;
+                plan(&manifest, &listen.host.overrides(&global))
+            }))
         }
         Command::Validate(validate) => {
             let flags = Host::default().overrides(&global);
@@ -104,11 +106,16 @@ pub(super) fn read(named: &Option<PathBuf>, global: &args::Global) -> Result<Man
     Ok(parsed.manifest)
 }
 
-pub(super) fn checked(manifest: &Manifest) -> Result<Checked, String> {
+/// A manifest, checked with the components that it names and merged with the settings from elsewhere.
+fn plan(manifest: &Manifest, flags: &Overrides) -> Result<Plan, String> {
+    let settings = Settings::merge(&manifest.settings, &lookup, flags)?;
+    crate::admin::log::install(settings.log.level, settings.log.format);
+    let digests = RefCell::new(BTreeMap::new());
     let foreign = |uses: &Use, pin: Option<&[u8; 32]>| match uses {
         Use::File(path) => {
             let opened = registry::open(path)?;
             opened.check_pin(pin)?;
+            digests.borrow_mut().insert(path.clone(), opened.digest);
             Ok(opened.description)
         }
         other => Err(format!("{} cannot be had: this pgcdc has no registry client", other.typed())),
@@ -116,18 +123,21 @@ pub(super) fn checked(manifest: &Manifest) -> Result<Checked, String> {
     let checked =
         check::check(manifest, registry::shipped(), &foreign).map_err(|report| report.to_string())?;
     checked.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    Ok(checked)
+    Ok(Plan { checked, digests: digests.into_inner(), settings })
 }
 
 pub(super) fn workshop(manifest: &Manifest, flags: &Overrides) -> Result<(Workshop, Settings), String> {
-    let settings = Settings::merge(&manifest.settings, &lookup, flags)?;
-    crate::admin::log::install(settings.log.level, settings.log.format);
-    let checked = checked(manifest)?;
-    let state_dir = settings.state_dir_or_default(&lookup)?;
-    Ok((Workshop::new(checked, settings.clone(), state_dir)?, settings))
+    of_plan(plan(manifest, flags)?)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, String> {
+/// The workshop of a plan, and the settings.
+pub(super) fn of_plan(plan: Plan) -> Result<(Workshop, Settings), String> {
+    let settings = plan.settings.clone();
+    let state_dir = settings.state_dir_or_default(&lookup)?;
+    Ok((Workshop::new(plan, state_dir)?, settings))
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
@@ -138,56 +148,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 /// Runs something to its end on a runtime of its own.
 pub(super) fn block_on<R>(work: impl Future<Output = Result<R, String>>) -> Result<R, String> {
     runtime()?.block_on(work)
-}
-
-fn start(manifest: &Manifest, flags: &Overrides, host: &Host) -> Result<ExitCode, String> {
-    let (workshop, settings) = workshop(manifest, flags)?;
-    let skip = settings.skip_validation || host.skip_validation;
-    let runtime = runtime()?;
-    let Some(_alone) = runtime.block_on(super::standby::lock(&workshop, settings.standby))? else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    let ended = runtime.block_on(async {
-        let listener = match settings.metrics_addr {
-            Some(address) => Some(crate::admin::http::bind(address).await?),
-            None => None,
-        };
-        if !skip {
-            let found = workshop.check().await;
-            let bad: Vec<String> = found
-                .into_iter()
-                .filter_map(|(name, answer)| Some(format!("{name}: {}", answer.err()?)))
-                .collect();
-            if !bad.is_empty() {
-                return Err(bad.join("\n"));
-            }
-        }
-        let pipeline = Pipeline::open(&workshop).await?;
-        let admin =
-            Admin { metrics: workshop.metrics(), board: pipeline.board.clone(), started: Instant::now() };
-        if let Some(listener) = listener {
-            tokio::spawn(crate::admin::http::serve(listener, admin));
-        }
-        pipeline.run(signal(), settings.shutdown_timeout).await
-    });
-    runtime.shutdown_background();
-    ended.map(|()| ExitCode::SUCCESS)
-}
-
-/// The first SIGINT or SIGTERM; the second ends the process at once.
-pub(super) async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-    tracing::info!("stopping: what is under way is delivered first; a second signal stops at once");
-    tokio::spawn(async move {
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        std::process::exit(1);
-    });
 }
 
 fn validate(manifest: &Manifest, flags: &Overrides, offline: bool) -> Result<ExitCode, String> {

@@ -13,6 +13,7 @@ mod ask;
 pub mod describe;
 pub mod flags;
 pub mod init;
+mod life;
 pub mod list;
 pub mod listen;
 pub mod main;
@@ -20,6 +21,7 @@ mod memory;
 mod policy_flags;
 mod pressure_flags;
 mod standby;
+mod signals;
 pub mod status;
 mod table;
 

@@ -3,16 +3,15 @@
 use std::fs::File;
 use std::time::Duration;
 
-use super::main::signal;
 use crate::pipeline::Workshop;
 
 /// A lock of another process has no event of its own.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// The state directory for this process alone. With `standby`, waits for it; `None` if told to stop meanwhile.
-pub(super) async fn lock(workshop: &Workshop, standby: bool) -> Result<Option<File>, String> {
+/// The state directory for this process alone. With `standby`, waits for it.
+pub(super) async fn lock(workshop: &Workshop, standby: bool) -> Result<File, String> {
     let holder = match workshop.try_lock()? {
-        Ok(file) => return Ok(Some(file)),
+        Ok(file) => return Ok(file),
         Err(holder) if !standby => return Err(holder.refusal()),
         Err(holder) => holder,
     };
@@ -20,17 +19,11 @@ pub(super) async fn lock(workshop: &Workshop, standby: bool) -> Result<Option<Fi
         pid = holder.pid,
         "standby: another pgcdc uses the state directory; waiting for it to end"
     );
-    let taken = async {
-        loop {
-            tokio::time::sleep(ASK_EVERY).await;
-            if let Ok(file) = workshop.try_lock()? {
-                return Ok(Some(file));
-            }
+    loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        if let Ok(file) = workshop.try_lock()? {
+            tracing::info!("standby: the state directory is ours now");
+            return Ok(file);
         }
-    };
-    let got = tokio::select! { taken = taken => taken, () = signal() => Ok(None) };
-    if let Ok(Some(_)) = &got {
-        tracing::info!("standby: the state directory is ours now");
     }
-    got
 }

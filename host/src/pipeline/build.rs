@@ -1,6 +1,6 @@
 //! The workshop: from a checked manifest to the parts that a pipeline is put together from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use pgcdc_core::checkpoint::Checkpoint;
 use tokio::sync::watch;
 use wasmtime::component::Component;
 
+use super::changes::Known;
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::admin::status::{LaneStatus, SourceStatus};
@@ -24,50 +25,75 @@ use crate::component::registry;
 use crate::component::services::Services;
 use crate::console::Console;
 use crate::dlq::Dlq;
+use crate::manifest::Kind;
 use crate::manifest::model::{OnFull, Use};
 use crate::manifest::ready::{Checked, Ready, ReadySink, SecretSource};
 use crate::manifest::settings::{BusMode, Settings};
-use crate::sink::{Lane, Policy};
+use crate::sink::{Changes, Lane, Policy};
 use crate::source::{self, Runner, SourceLink};
 use crate::store::Memory;
 use crate::transform::{Chain, Stage};
 
 use super::lock::{self, Holder};
 use super::pressure;
+/// What is to run: a manifest that was checked, and what it was checked with.
+#[derive(Clone)]
+pub struct Plan {
+    /// The manifest.
+    pub checked: Checked,
+    /// sha256 of the component files that it names, as they were when it was checked.
+    pub digests: BTreeMap<PathBuf, String>,
+    /// The host's settings.
+    pub settings: Settings,
+}
 
 /// Everything that parts are made from.
 pub struct Workshop {
-    checked: Checked,
-    settings: Settings,
+    pub(super) plan: Plan,
     state_dir: PathBuf,
     runtime: Arc<Runtime>,
-    cache: Cache,
-    secrets: Secrets,
+    cache: Arc<Cache>,
+    pub(super) secrets: Secrets,
     console: Console,
     metrics: Arc<Metrics>,
-    components: Mutex<HashMap<String, Component>>,
-    stages: AtomicU32,
+    components: Arc<Mutex<HashMap<String, Component>>>,
+    stages: Arc<AtomicU32>,
 }
 
 impl Workshop {
     /// Reads secrets, makes the state directory. Opens nothing else.
-    pub fn new(checked: Checked, settings: Settings, state_dir: PathBuf) -> Result<Workshop, String> {
-        pressure::check(&checked, &settings)?;
+    pub fn new(plan: Plan, state_dir: PathBuf) -> Result<Workshop, String> {
+        pressure::check(&plan.checked, &plan.settings)?;
         let metrics = Metrics::new().ok_or("two metrics have one name")?;
         let runtime = Runtime::new().map_err(|e| format!("wasmtime does not start: {e:#}"))?;
         let cache = Cache::open(&state_dir.join("components")).map_err(|e| e.to_string())?;
-        let secrets = read_secrets(&checked)?;
+        let secrets = read_secrets(&plan.checked)?;
         Ok(Workshop {
-            checked,
-            settings,
+            plan,
             state_dir,
             runtime: Arc::new(runtime),
-            cache,
+            cache: Arc::new(cache),
             secrets,
             console: Console::default(),
             metrics: Arc::new(metrics),
-            components: Mutex::default(),
-            stages: AtomicU32::new(0),
+            components: Arc::default(),
+            stages: Arc::default(),
+        })
+    }
+
+    /// The same for another plan. Reads secrets anew.
+    pub(super) fn again(&self, plan: Plan) -> Result<Workshop, String> {
+        let secrets = read_secrets(&plan.checked)?;
+        Ok(Workshop {
+            plan,
+            state_dir: self.state_dir.clone(),
+            runtime: Arc::clone(&self.runtime),
+            cache: Arc::clone(&self.cache),
+            secrets,
+            console: self.console.clone(),
+            metrics: Arc::clone(&self.metrics),
+            components: Arc::clone(&self.components),
+            stages: Arc::clone(&self.stages),
         })
     }
 
@@ -86,7 +112,7 @@ impl Workshop {
     }
 
     pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+        &self.plan.settings
     }
 
     /// The process's metrics.
@@ -98,16 +124,43 @@ impl Workshop {
     /// not content.
     pub async fn check(&self) -> Vec<(String, Result<(), String>)> {
         let mut found = Vec::new();
-        let sinks = self.checked.sinks.iter();
-        let all = sinks
-            .flat_map(|sink| std::iter::once(&sink.connector).chain(&sink.transforms))
-            .chain(&self.checked.detectors)
-            .chain(&self.checked.transforms)
-            .chain(self.checked.dlq.iter().map(|dlq| &dlq.connector));
-        for ready in all {
+        for ready in self.all() {
             found.push((ready.name.clone(), self.check_one(ready).await));
         }
         found
+    }
+
+    /// As [`Workshop::check`], for the start of a pipeline: every complaint, one a line. With `skip_validation` nobody is asked.
+    pub async fn content(&self) -> Result<(), String> {
+        self.all_content(self.all().collect()).await
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Ready> {
+        let checked = &self.plan.checked;
+        let sinks = checked.sinks.iter();
+        sinks
+            .flat_map(|sink| std::iter::once(&sink.connector).chain(&sink.transforms))
+            .chain(&checked.detectors)
+            .chain(&checked.transforms)
+            .chain(checked.dlq.iter().map(|dlq| &dlq.connector))
+    }
+
+    /// All of these are content with their config, or one line for each that is not. With `skip_validation` nobody is asked.
+    pub(super) async fn all_content(&self, readies: Vec<&Ready>) -> Result<(), String> {
+        let mut bad = Vec::new();
+        for ready in readies {
+            if self.plan.settings.skip_validation {
+                break;
+            }
+            if let Err(error) = self.check_one(ready).await {
+                bad.push(format!("{}: {error}", ready.name));
+            }
+        }
+        if bad.is_empty() { Ok(()) } else { Err(bad.join("\n")) }
+    }
+
+    pub(super) fn known(&self) -> Known<'_> {
+        Known { plan: &self.plan, secrets: &self.secrets }
     }
 
     async fn check_one(&self, ready: &Ready) -> Result<(), String> {
@@ -118,20 +171,25 @@ impl Workshop {
 
     fn component(&self, ready: &Ready, grants: &Grants) -> Result<Component, String> {
         let key = format!("{:?}/{:?}", ready.kind, ready.uses);
-        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        let component = match (&ready.uses, components.get(&key)) {
-            (Use::Shipped(_), Some(component)) => component.clone(),
+        let known = self.components.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let component = match (&ready.uses, known) {
+            (Use::Shipped(_), Some(component)) => component,
             (Use::Shipped(name), None) => registry::load_shipped(&self.runtime, ready.kind, name)?,
-            (Use::File(path), _) => {
+            // Compiling takes its time; the other tasks of this thread go elsewhere meanwhile.
+            (Use::File(path), _) => tokio::task::block_in_place(|| {
                 let opened = registry::open(path)?;
                 opened.check_pin(ready.sha256.as_ref())?;
                 opened.check_grants(grants)?;
-                opened.load(&self.runtime, &self.cache)?
-            }
+                if self.plan.digests.get(path).is_some_and(|checked| *checked != opened.digest) {
+                    return Err(format!("{} is being written; try again when it is whole", path.display()));
+                }
+                opened.load(&self.runtime, &self.cache)
+            })?,
             (other, _) => {
                 return Err(format!("{} cannot be had: this pgcdc has no registry client", other.typed()));
             }
         };
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         components.insert(key, component.clone());
         Ok(component)
     }
@@ -183,7 +241,7 @@ impl Workshop {
 
     /// The checkpoint store that the manifest names, or a file store under the state directory.
     pub(super) async fn memory(&self) -> Result<Memory, String> {
-        let (blueprint, config) = match &self.checked.checkpoint {
+        let (blueprint, config) = match &self.plan.checked.checkpoint {
             Some(ready) => {
                 let named = |e: String| format!("checkpoint: {e}");
                 (self.blueprint(ready, None, None).map_err(named)?, ready.config.to_string())
@@ -198,7 +256,7 @@ impl Workshop {
     }
 
     pub(super) async fn dlq(&self, memory: &Memory) -> Result<Dlq, String> {
-        let Some(ready) = &self.checked.dlq else { return Ok(Dlq::none(self.metrics())) };
+        let Some(ready) = &self.plan.checked.dlq else { return Ok(Dlq::none(self.metrics())) };
         let named = |e: String| format!("dlq: {e}");
         let blueprint = self.blueprint(&ready.connector, Some(memory), None).map_err(named)?;
         let config = ready.connector.config.to_string();
@@ -209,7 +267,7 @@ impl Workshop {
     pub async fn stored(&self) -> Result<Vec<(String, Vec<u8>)>, String> {
         let memory = self.memory().await?;
         let mut found = Vec::new();
-        for detector in &self.checked.detectors {
+        for detector in &self.plan.checked.detectors {
             let bytes = memory.get(&source::key(&detector.name)).await.map_err(|e| e.to_string())?;
             found.extend(bytes.map(|bytes| (detector.name.clone(), bytes)));
         }
@@ -218,7 +276,7 @@ impl Workshop {
 
     /// Puts the files of the default store aside, for when none of them is whole any more. Returns their new names.
     pub fn set_aside(&self) -> Result<Vec<PathBuf>, String> {
-        if self.checked.checkpoint.is_some() {
+        if self.plan.checked.checkpoint.is_some() {
             return Err("the manifest names a checkpoint store of its own: repair or empty that one".into());
         }
         let mut aside = Vec::new();
@@ -242,9 +300,19 @@ impl Workshop {
         Ok(())
     }
 
-    async fn stages(&self, transforms: &[Ready], memory: &Memory) -> Result<Vec<Arc<Stage>>, String> {
+    /// Transforms, started and opened; those that are there already are taken as they are.
+    pub(super) async fn stages(
+        &self,
+        transforms: &[Ready],
+        memory: &Memory,
+        known: impl Fn(&Ready) -> Option<Arc<Stage>>,
+    ) -> Result<Vec<Arc<Stage>>, String> {
         let mut stages = Vec::with_capacity(transforms.len());
         for ready in transforms {
+            if let Some(stage) = known(ready) {
+                stages.push(stage);
+                continue;
+            }
             let number = self.stages.fetch_add(1, Ordering::Relaxed);
             let named = |e: String| format!("transform {}: {e}", ready.name);
             let blueprint = self.blueprint(ready, Some(memory), None).map_err(named)?;
@@ -255,21 +323,21 @@ impl Workshop {
     }
 
     pub(super) async fn common_transforms(&self, memory: &Memory) -> Result<Vec<Arc<Stage>>, String> {
-        self.stages(&self.checked.transforms, memory).await
+        self.stages(&self.plan.checked.transforms, memory, |_| None).await
     }
 
     pub(super) fn sinks(&self) -> &[ReadySink] {
-        &self.checked.sinks
+        &self.plan.checked.sinks
     }
 
     pub(super) fn detectors(&self) -> &[Ready] {
-        &self.checked.detectors
+        &self.plan.checked.detectors
     }
 
     /// How much a lane may hold. Few batches: while lanes are busy the WAL gathers in larger ones, which cost each of them less.
     pub(super) fn bounds(&self, sink: &ReadySink) -> Bounds {
-        let bus = &self.settings.bus;
-        let lanes = self.checked.sinks.len();
+        let bus = &self.plan.settings.bus;
+        let lanes = self.plan.checked.sinks.len();
         let fails = sink.policy.on_full == Some(OnFull::Fail);
         // With one lane there is nobody to be held up, but a lane that fails is not to fail of a backlog.
         let overflows = sink.policy.on_full != Some(OnFull::Shed) && (lanes > 1 || fails);
@@ -293,26 +361,35 @@ impl Workshop {
         memory: &Memory,
         dlq: &Dlq,
         common: &[Arc<Stage>],
+        changes: Changes,
     ) -> Result<Lane, String> {
-        let name: Arc<str> = sink.connector.name.as_str().into();
-        let named = |e: String| format!("sinks.{}: {e}", sink.connector.name);
-        let blueprint = self.blueprint(&sink.connector, Some(memory), None).map_err(named)?;
-        let window = self.checked.dlq.as_ref().and_then(|dlq| dlq.window);
         let chain = Chain {
             common: common.to_vec(),
-            routes: sink.routes.as_ref().map(|routes| routes.as_slice().into()),
-            own: self.stages(&sink.transforms, memory).await?,
+            routes: routes(sink),
+            own: self.stages(&sink.transforms, memory, |_| None).await?,
         };
         Ok(Lane {
-            name,
-            blueprint,
+            name: sink.connector.name.as_str().into(),
+            blueprint: self.sink(sink, memory)?,
             config: sink.connector.config.to_string(),
             chain,
-            policy: Policy::of(&sink.policy, window),
+            policy: self.policy(sink),
             dlq: dlq.clone(),
             metrics: self.metrics(),
             status: Arc::new(LaneStatus::default()),
+            changes,
         })
+    }
+
+    /// What a sink's instances are made from.
+    pub(super) fn sink(&self, sink: &ReadySink, memory: &Memory) -> Result<Blueprint, String> {
+        let named = |e: String| format!("sinks.{}: {e}", sink.connector.name);
+        self.blueprint(&sink.connector, Some(memory), None).map_err(named)
+    }
+
+    /// What is done around a sink.
+    pub(super) fn policy(&self, sink: &ReadySink) -> Policy {
+        Policy::of(&sink.policy, self.plan.checked.dlq.as_ref().and_then(|dlq| dlq.window))
     }
 
     /// What is stored of a source.
@@ -342,7 +419,7 @@ impl Workshop {
             Some(OnFull::Block | OnFull::Fail) => return Mode::Reliable,
             None => {}
         }
-        match self.settings.bus.mode {
+        match self.plan.settings.bus.mode {
             Some(BusMode::Fast) => Mode::Fast,
             Some(BusMode::Reliable) => Mode::Reliable,
             None if detector.description.name == "listen_notify" => Mode::Fast,
@@ -378,9 +455,13 @@ impl Workshop {
     }
 }
 
+/// The channels of a sink; none is all.
+pub(super) fn routes(sink: &ReadySink) -> Option<Arc<[String]>> {
+    sink.routes.as_ref().map(|routes| routes.as_slice().into())
+}
+
 /// The file store, as if a manifest had named it.
 fn default_store() -> Result<Ready, String> {
-    use crate::manifest::Kind;
     let shipped = registry::shipped().iter();
     let description = shipped
         .filter(|description| description.kinds.contains(&Kind::CheckpointStore))

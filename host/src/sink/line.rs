@@ -212,6 +212,12 @@ impl Line {
         self.recovering = true;
     }
 
+    /// Another instance goes on with what is not through: also with what is done behind it, so that order holds.
+    pub(super) fn renewed(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.done = false);
+        self.recovering = false;
+    }
+
     /// Work that has ended instances twice, the last time alone.
     pub(super) fn culprit(&mut self) -> Option<Work> {
         let proven =

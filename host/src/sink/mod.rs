@@ -31,6 +31,7 @@ use crate::dlq::Dlq;
 use crate::transform::Chain;
 
 pub(crate) use policy::Policy;
+pub(crate) use runner::swap::{Change, Changes, Fresh, Mailbox, Rest, Setup, mailbox};
 
 /// Writes that overlap at most, whatever a guest asks for.
 const CONCURRENCY_MAX: usize = 32;
@@ -72,6 +73,8 @@ pub(crate) struct Lane {
     pub(crate) dlq: Dlq,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status: Arc<LaneStatus>,
+    /// What the operator wants changed while it runs.
+    pub(crate) changes: Changes,
 }
 
 /// A sink that answered `open`.
@@ -89,12 +92,22 @@ impl Lane {
     }
 
     async fn start(&self, number: u32) -> Result<(Instance, Facts), Failure> {
-        let instance = Instance::start(&self.blueprint).await?;
-        let context = serde_json::json!({ "kind": "sink", "name": &*self.name, "instance": number });
-        let facts = instance.open(self.config.clone(), context.to_string()).await?;
-        let facts = Facts::parse(&facts).map_err(|e| Failure::Dead(e.into()))?;
-        Ok((instance, facts))
+        start(&self.blueprint, &self.config, &self.name, number).await
     }
+}
+
+/// Starts an instance and opens it.
+async fn start(
+    blueprint: &Blueprint,
+    config: &str,
+    name: &str,
+    number: u32,
+) -> Result<(Instance, Facts), Failure> {
+    let instance = Instance::start(blueprint).await?;
+    let context = serde_json::json!({ "kind": "sink", "name": name, "instance": number });
+    let facts = instance.open(config.to_string(), context.to_string()).await?;
+    let facts = Facts::parse(&facts).map_err(|e| Failure::Dead(e.into()))?;
+    Ok((instance, facts))
 }
 
 impl Opened {

@@ -3,6 +3,8 @@
 //! Invariants. Nothing here sleeps: what has to wait is a time in the loop, so that answers, and a new policy, are always heard. What
 //! ran out of time is unknown: it comes again under the same ids, to another instance, once all else under way has come back.
 
+pub(super) mod swap;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -136,20 +138,27 @@ impl Runner {
     pub(super) async fn run(mut self, mut queue: Queue) -> Result<(), String> {
         let mut open = true;
         loop {
+            if self.lane.changes.wants_rest() && self.writing.is_empty() {
+                self.rest().await;
+            }
             self.begin_pause();
             super::shed::waiting(&mut self.line, &self.lane);
             while let Some(work) = self.line.pop_done() {
                 self.finish(work);
             }
-            self.start_writes().await;
+            if !self.lane.changes.wants_rest() {
+                self.start_writes().await;
+            }
             let idle = self.line.is_empty();
             if !open && idle && self.held.is_empty() {
                 break;
             }
-            let room = self.line.len() <= self.facts.concurrency();
+            let room = self.line.len() <= self.facts.concurrency() && !self.lane.changes.wants_rest();
             let flush_at = self.flush_at(open || !idle);
             tokio::select! {
                 biased;
+                // 0. what the operator wants changed: between two batches
+                Some(change) = self.lane.changes.next() => self.heed(change),
                 // 1. answers, because they free what everybody else waits for
                 Some(back) = self.writing.next(), if !self.writing.is_empty() => self.came_back(back).await?,
                 // 2. the end of a pause

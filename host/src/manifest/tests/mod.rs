@@ -34,7 +34,7 @@ pub(crate) fn manifest(text: &str) -> Manifest {
 }
 
 /// Parses and checks against [`shipped`].
-fn checked(text: &str) -> Result<Checked, Report> {
+pub(crate) fn checked(text: &str) -> Result<Checked, Report> {
     let parsed = parsed_as("pgcdc.yaml", text.as_bytes())?;
     check(&parsed.manifest, &shipped::all(), &|_, _| Description::from_json(shipped::MINE.as_bytes()))
 }

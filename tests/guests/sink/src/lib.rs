@@ -4,12 +4,13 @@
 
 mod tries;
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Duration;
 
 use pgcdc_sdk::layout::Cell;
-use pgcdc_sdk::sink::{Failure, Outcome, WriteContext};
-use pgcdc_sdk::{Batch, Config, Context, Endpoint, Error, Result, Sink, http, log};
+use pgcdc_sdk::sink::{Failure, Outcome, Settlement, WriteContext};
+use pgcdc_sdk::{Batch, Config, Context, Endpoint, Error, Facts, Result, Sink, http, log, metrics};
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Config)]
@@ -32,6 +33,8 @@ pub enum Mode {
     Answers,
     /// Never posted, because the body has many megabytes.
     Hands,
+    /// Held until a flush: then posted as one body, with its reason as `x-flush`. How many it holds is its gauge `held`.
+    Holds,
     /// Posted, after a hundred thousand log lines.
     Logs,
     /// Posted, after a log line that pretends to be several, and to be a dead letter.
@@ -63,7 +66,7 @@ pub struct Options {
 
 /// The sink.
 #[derive(Debug)]
-pub struct Guest(Options);
+pub struct Guest(Options, RefCell<Vec<(u64, String)>>);
 
 impl Guest {
     async fn post(&self, batch: &Batch) -> Result<Outcome> {
@@ -93,11 +96,35 @@ impl Sink for Guest {
     type Config = Options;
 
     async fn open(options: Options, _: &Context) -> Result<Self> {
-        Ok(Self(options))
+        Ok(Self(options, RefCell::default()))
     }
 
-    async fn write(&self, batch: &Batch, _: &WriteContext) -> Result<Outcome> {
+    fn facts(&self) -> Facts {
+        Facts::new().flush_after(Duration::from_hours(1))
+    }
+
+    async fn flush(&self, reason: &str) -> Result<Vec<Settlement>> {
+        let held = self.1.take();
+        let body: String = held.iter().map(|(_, lines)| lines.as_str()).collect();
+        let request = http::Request::post(&self.0.url).header("x-flush", reason);
+        let response = request.body(body).send().await?;
+        if !response.is_success() {
+            self.1.replace(held);
+            return Err(Error::unavailable(format!("status {}", response.status)));
+        }
+        let durable = |(sequence, _)| Settlement { sequence, outcome: Ok(Outcome::Durable) };
+        Ok(held.into_iter().map(durable).collect())
+    }
+
+    async fn write(&self, batch: &Batch, context: &WriteContext) -> Result<Outcome> {
         match self.0.mode {
+            Mode::Holds => {
+                let rows = batch.read()?;
+                let lines = rows.events().map(|event| format!("{}\n", event.channel())).collect();
+                self.1.borrow_mut().push((context.sequence, lines));
+                metrics::gauge("held", self.1.borrow().len() as f64);
+                return Ok(Outcome::Held);
+            }
             Mode::Posts => {}
             Mode::Loops => loops(),
             Mode::Grows => grows(),
