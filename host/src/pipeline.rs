@@ -17,6 +17,7 @@ use crate::source::{self, Checkpointer, SourceLink};
 use crate::store::Memory;
 use crate::transform::Stage;
 
+pub(crate) use build::Desks;
 pub use build::Workshop;
 
 mod build;
@@ -119,7 +120,7 @@ impl Pipeline {
     pub async fn run(self, shutdown: impl Future<Output = ()>, drain_max: Duration) -> Result<(), String> {
         let mut sources: JoinSet<Result<(), String>> = JoinSet::new();
         let mut lanes: JoinSet<Result<(), String>> = JoinSet::new();
-        let mut checkpointers: JoinSet<()> = JoinSet::new();
+        let mut checkpointers: JoinSet<Result<(), String>> = JoinSet::new();
         self.checkpointers.into_iter().for_each(|checkpointer| drop(checkpointers.spawn(checkpointer.run())));
         self.lanes.into_iter().for_each(|(lane, queue)| drop(lanes.spawn(lane.run(queue))));
         self.sources.into_iter().for_each(|source| drop(sources.spawn(source.run())));
@@ -128,6 +129,7 @@ impl Pipeline {
             () = shutdown => Ok(()),
             ended = first_error(&mut sources) => ended,
             Err(error) = first_error(&mut lanes) => Err(error),
+            Err(error) = first_error(&mut checkpointers) => Err(error),
         };
         self.stop.send_replace(true);
         let drain = async {
@@ -143,8 +145,9 @@ impl Pipeline {
             lanes.abort_all();
         }
         self.drained.send_replace(true);
+        let stored = first_error(&mut checkpointers).await;
         while checkpointers.join_next().await.is_some() {}
-        ended
+        ended.and(stored)
     }
 }
 

@@ -73,6 +73,12 @@ pub enum Command {
     Describe(Describe),
     /// Show how far every source and sink is
     Status(Status),
+    /// Look at refused changes, send them again, or remove them
+    Dlq {
+        /// What to do
+        #[command(subcommand)]
+        action: super::dlq_args::Dlq,
+    },
     /// Look at stored positions, or set them by hand
     Checkpoint {
         /// What to do
@@ -106,6 +112,9 @@ pub struct Host {
     /// Start without asking connectors whether the other side answers
     #[arg(long)]
     pub skip_validation: bool,
+    /// Start without making or changing pgcdc's own tables
+    #[arg(long)]
+    pub skip_migrations: bool,
 }
 
 /// `pgcdc run`.
@@ -179,6 +188,9 @@ pub struct Init {
     /// The channel that the trigger notifies [default: pgcdc:<table>]
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
+    /// Print what the databases need in which the manifest (--config) keeps state
+    #[arg(long, conflicts_with_all = ["table", "channel", "publication", "all_tables"])]
+    pub state: bool,
     /// What the SQL is for: listen_notify or wal
     #[arg(long, value_name = "SOURCE", default_value = "listen_notify")]
     pub detector: String,
@@ -375,6 +387,7 @@ impl Host {
         layer.shutdown_timeout = self.shutdown_timeout;
         layer.state_dir = self.state_dir.clone();
         layer.skip_validation = self.skip_validation.then_some(true);
+        layer.skip_migrations = self.skip_migrations.then_some(true);
         layer
     }
 }

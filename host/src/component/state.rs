@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(super) services: Arc<Services>,
     pub(super) limiter: Limiter,
     pub(super) log_rate: LogRate,
+    /// Sessions for queries, open between them.
+    pub(super) sessions: crate::postgres::query::Sessions,
     /// For sources: what the host knows of this one.
     pub(super) source: Option<Arc<SourceLink>>,
     /// Bytes of batches that only this guest's handles keep.
@@ -49,6 +51,7 @@ impl State {
             services,
             limiter,
             log_rate: LogRate::default(),
+            sessions: Default::default(),
             source,
             held_bytes: 0,
         }

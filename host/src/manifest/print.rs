@@ -219,4 +219,5 @@ fn settings(root: &mut Node, settings: &Overrides) {
     let dir = settings.state_dir.as_ref().map(|dir| Node::text(&dir.display().to_string()));
     set_some(root, "state_dir", dir);
     set_some(root, "skip_validation", settings.skip_validation.map(|skip| Node::nowhere(Value::Bool(skip))));
+    set_some(root, "skip_migrations", settings.skip_migrations.map(|skip| Node::nowhere(Value::Bool(skip))));
 }

@@ -24,6 +24,7 @@ const TOP: &[&str] = &[
     "shutdown_timeout",
     "state_dir",
     "skip_validation",
+    "skip_migrations",
 ];
 
 /// Every key that a connector may have beside what its section adds.
@@ -268,5 +269,6 @@ fn settings(top: &Fields<'_>, problems: &mut Problems) -> Overrides {
         shutdown_timeout: top.read("shutdown_timeout", problems, fields::duration),
         state_dir: top.read("state_dir", problems, fields::name).map(|text| PathBuf::from(text.value)),
         skip_validation: top.read("skip_validation", problems, fields::truth),
+        skip_migrations: top.read("skip_migrations", problems, fields::truth),
     }
 }

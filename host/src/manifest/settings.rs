@@ -32,6 +32,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Start without asking connectors whether the other side answers.
     pub skip_validation: bool,
+    /// Start without making or changing tables.
+    pub skip_migrations: bool,
 }
 
 /// What is logged, and how.
@@ -124,6 +126,7 @@ impl Default for Settings {
             shutdown_timeout: Duration::from_secs(5),
             state_dir: None,
             skip_validation: false,
+            skip_migrations: false,
         }
     }
 }
@@ -147,6 +150,9 @@ pub struct Overrides {
     /// Start without asking connectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_validation: Option<bool>,
+    /// Start without making or changing tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_migrations: Option<bool>,
 }
 
 /// Logging, as one layer sets it.
@@ -185,6 +191,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PGCDC_SHUTDOWN_TIMEOUT", "shutdown_timeout"),
     ("PGCDC_STATE_DIR", "state_dir"),
     ("PGCDC_SKIP_VALIDATION", "skip_validation"),
+    ("PGCDC_SKIP_MIGRATIONS", "skip_migrations"),
 ];
 
 impl Settings {
@@ -223,7 +230,7 @@ fn describe(error: &figment::Error, variables: &Variables) -> String {
         "bus.buffer_bytes" => "a size such as 32MiB, 1 byte or more".to_owned(),
         "metrics_addr" => "an address and port such as 127.0.0.1:9090".to_owned(),
         "shutdown_timeout" => "a duration such as 5s, more than 0".to_owned(),
-        "skip_validation" => "true or false".to_owned(),
+        "skip_validation" | "skip_migrations" => "true or false".to_owned(),
         _ => "another value".to_owned(),
     };
     match variable {
@@ -253,6 +260,7 @@ impl Provider for Defaults {
             shutdown_timeout: Some(settings.shutdown_timeout),
             state_dir: settings.state_dir,
             skip_validation: Some(settings.skip_validation),
+            skip_migrations: Some(settings.skip_migrations),
         };
         Serialized::defaults(layer).data()
     }

@@ -32,6 +32,11 @@ use crate::source::{self, Runner, SourceLink};
 use crate::store::Memory;
 use crate::transform::{Chain, Stage};
 
+mod letters;
+mod migrate;
+
+pub(crate) use letters::Desks;
+
 /// Everything that parts are made from.
 pub struct Workshop {
     checked: Checked,
@@ -289,6 +294,8 @@ impl Workshop {
         };
         let base = sink.policy.backoff.base.unwrap_or(Duration::from_secs(1));
         let cap = sink.policy.backoff.cap.unwrap_or(Duration::from_secs(32));
+        let status = Arc::new(LaneStatus::default());
+        dlq.tell(&name, &status);
         Ok(Lane {
             name,
             blueprint,
@@ -297,7 +304,7 @@ impl Workshop {
             policy: Policy { retries: sink.policy.retries, backoff: backoff_settings(base, cap) },
             dlq: dlq.clone(),
             metrics: self.metrics(),
-            status: Arc::new(LaneStatus::default()),
+            status,
         })
     }
 

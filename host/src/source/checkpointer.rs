@@ -44,7 +44,8 @@ struct Last {
 }
 
 impl Checkpointer {
-    pub(crate) async fn run(mut self) {
+    /// Runs until everything is drained. The error is for the operator: somebody else writes this source's checkpoints.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
         let mut last = Last::default();
         let mut due = Instant::now();
         loop {
@@ -56,10 +57,14 @@ impl Checkpointer {
                     &error.to_string(),
                     "check the checkpoint store: nothing is confirmed until it works",
                 );
+                if error.conflict {
+                    return Err(format!("detectors.{}: {error}", self.link.name));
+                }
                 due = Instant::now() + RETRY;
             }
             if ended {
-                return self.link.farewell().await;
+                self.link.farewell().await;
+                return Ok(());
             }
         }
     }
@@ -99,7 +104,7 @@ impl Checkpointer {
         if !wal.temporary {
             let checkpoint = checkpoint(&wal, storable, standing);
             if self.link.checkpoint().as_ref() != Some(&checkpoint) {
-                let bytes = checkpoint.encode().map_err(|e| crate::store::Error(e.to_string()))?;
+                let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;
                 self.link.set_checkpoint(checkpoint);
             }
