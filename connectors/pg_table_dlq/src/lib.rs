@@ -7,6 +7,8 @@
 mod filter;
 mod row;
 
+use std::collections::HashSet;
+
 use filter::Filter;
 use pgcdc_sdk::dlq::Letter;
 use pgcdc_sdk::postgres::{self, Param};
@@ -70,10 +72,11 @@ impl Dlq for PgTableDlq {
     async fn put(&self, letters: Vec<Letter>) -> Result<()> {
         let mut rest = letters.as_slice();
         while !rest.is_empty() {
-            let mut bytes = 0;
+            let (mut bytes, mut ids) = (0, HashSet::new());
+            // A statement can write a letter only once.
             let fits = rest.iter().take_while(|letter| {
                 bytes += letter.meta.len() + letter.rows.len();
-                bytes <= PUT_BYTES_MAX
+                bytes <= PUT_BYTES_MAX && ids.insert(&letter.id)
             });
             let (now, later) = rest.split_at(fits.count().max(1));
             self.put_together(now).await?;

@@ -55,6 +55,8 @@ fn many_letters_are_a_few_statements_and_a_large_one_is_its_own() {
     letters.insert(50, Letter { rows: vec![7; 2 << 20], ..letter("2") });
     testing::block_on(dlq.put(letters)).unwrap();
     assert_eq!(asked.borrow().len(), 3);
+    testing::block_on(dlq.put(vec![letter("1"), letter("2")])).unwrap();
+    assert_eq!(asked.borrow().len(), 5, "the same letter twice is two statements");
 }
 
 #[test]

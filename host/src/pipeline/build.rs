@@ -24,6 +24,7 @@ use crate::component::registry;
 use crate::component::services::Services;
 use crate::console::Console;
 use crate::dlq::Dlq;
+use crate::manifest::Kind;
 use crate::manifest::model::{OnFull, Use};
 use crate::manifest::ready::{Checked, Ready, ReadySink, SecretSource};
 use crate::manifest::settings::{BusMode, Settings};
@@ -36,6 +37,9 @@ mod letters;
 mod migrate;
 
 pub(crate) use letters::Desks;
+
+/// The memory of a dead-letter queue, unless the operator says otherwise.
+const DLQ_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Everything that parts are made from.
 pub struct Workshop {
@@ -154,11 +158,13 @@ impl Workshop {
         let services =
             Services { metrics: self.metrics(), console: self.console.clone(), memory: memory.cloned() };
         let defaults = Limits::default();
+        // A letter is the event several times over, and one that does not fit would hold its lane for ever.
+        let memory_bytes_max = match ready.kind {
+            Kind::Dlq => DLQ_MEMORY_BYTES_MAX,
+            _ => defaults.memory_bytes_max,
+        };
         let limits = Limits {
-            memory_bytes_max: ready
-                .limits
-                .memory_bytes
-                .map_or(defaults.memory_bytes_max, |bytes| bytes as usize),
+            memory_bytes_max: ready.limits.memory_bytes.map_or(memory_bytes_max, |bytes| bytes as usize),
             cpu_max: ready.limits.cpu.unwrap_or(defaults.cpu_max),
             call_max: ready.limits.wall.unwrap_or(defaults.call_max),
         };
@@ -372,7 +378,6 @@ impl Workshop {
 
 /// The file store, as if a manifest had named it.
 fn default_store() -> Result<Ready, String> {
-    use crate::manifest::Kind;
     let shipped = registry::shipped().iter();
     let description = shipped
         .filter(|description| description.kinds.contains(&Kind::CheckpointStore))

@@ -142,6 +142,27 @@ impl Wanted {
                 "migration applied"
             );
         }
+        self.warn_of_a_loop(&session).await
+    }
+
+    /// A table that is published may come back to whoever writes it, for ever.
+    async fn warn_of_a_loop(&self, session: &Session) -> Result<(), Problem> {
+        let table = Name::parse(&self.table).map_err(Problem::Name)?.whole().replace('\'', "''");
+        let query = format!(
+            "select string_agg(p.pubname, ', ') from pg_publication_tables p \
+             join pg_namespace n on n.nspname = p.schemaname \
+             join pg_class c on c.relname = p.tablename and c.relnamespace = n.oid where c.oid = to_regclass('{table}')"
+        );
+        let found = session.rows(&query, "looking for publications").await?;
+        if let Some(publications) = found.into_iter().flatten().flatten().next() {
+            tracing::warn!(
+                connector = self.who,
+                table = self.table,
+                publications,
+                "a table of pgcdc's own is published: if this pgcdc reads that publication, every change makes another one; \
+                 keep the table in another database, or publish tables by name"
+            );
+        }
         Ok(())
     }
 
