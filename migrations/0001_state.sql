@@ -7,3 +7,4 @@ create table if not exists {table} (
     value bytea,
     updated_at timestamptz not null default now()
 );
+comment on table {table} is 'Kept by pgcdc: state. Not captured from a publication of all tables.';

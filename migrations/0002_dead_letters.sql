@@ -18,3 +18,4 @@ create table if not exists {table} (
 );
 create index if not exists {index:event_id} on {table} (event_id);
 create index if not exists {index:created_at} on {table} (created_at);
+comment on table {table} is 'Kept by pgcdc: dead letters. Not captured from a publication of all tables.';

@@ -10,3 +10,4 @@ create table if not exists {table} (
 );
 create index if not exists {index:channel} on {table} (channel);
 create index if not exists {index:created_at} on {table} (created_at);
+comment on table {table} is 'Kept by pgcdc: events. Not captured from a publication of all tables.';

@@ -36,7 +36,8 @@ const ALL: &[Migration] = &[
 
 /// Where it is written down what has run.
 const LEDGER: &str = "create table if not exists pgcdc_migrations (version integer not null, relation text not null, \
-    applied_at timestamptz not null default now(), primary key (version, relation))";
+    applied_at timestamptz not null default now(), primary key (version, relation)); \
+    comment on table pgcdc_migrations is 'Kept by pgcdc: which migrations have run.'";
 /// The advisory lock of all who migrate: `pgcdc` in ASCII.
 const LOCK: i64 = 0x70_67_63_64_63;
 
@@ -140,27 +141,6 @@ impl Wanted {
                 table = self.table,
                 version = migration.version,
                 "migration applied"
-            );
-        }
-        self.warn_of_a_loop(&session).await
-    }
-
-    /// A table that is published may come back to whoever writes it, for ever.
-    async fn warn_of_a_loop(&self, session: &Session) -> Result<(), Problem> {
-        let table = Name::parse(&self.table).map_err(Problem::Name)?.whole().replace('\'', "''");
-        let query = format!(
-            "select string_agg(p.pubname, ', ') from pg_publication_tables p \
-             join pg_namespace n on n.nspname = p.schemaname \
-             join pg_class c on c.relname = p.tablename and c.relnamespace = n.oid where c.oid = to_regclass('{table}')"
-        );
-        let found = session.rows(&query, "looking for publications").await?;
-        if let Some(publications) = found.into_iter().flatten().flatten().next() {
-            tracing::warn!(
-                connector = self.who,
-                table = self.table,
-                publications,
-                "a table of pgcdc's own is published: if this pgcdc reads that publication, every change makes another one; \
-                 keep the table in another database, or publish tables by name"
             );
         }
         Ok(())
@@ -278,6 +258,8 @@ mod tests {
         for (at, migration) in ALL.iter().enumerate() {
             assert_eq!(migration.version as usize, at + 1);
             assert!(migration.sql.starts_with(&format!("-- {}:", migration.kind)), "{}", migration.version);
+            let mark = format!("comment on table {{table}} is '{}", crate::wal::own::MARK);
+            assert!(migration.sql.contains(&mark), "{}", migration.version);
         }
         let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations")).unwrap();
         let files =
