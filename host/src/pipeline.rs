@@ -18,6 +18,7 @@ use crate::transform::Stage;
 use drain::{Drain, Fault, Tasks, first_fault};
 use reload::{Handle, Label, Reloader};
 
+pub(crate) use build::Desks;
 pub use build::{Plan, Workshop};
 pub use reload::{ReloadDesk, Reloaded, Reread};
 
@@ -163,12 +164,7 @@ impl Pipeline {
     /// last checkpoints.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>, drain_max: Duration) -> Result<(), String> {
         let [mut sources, mut lanes, mut checkpointers, mut beside] = [(); 4].map(|()| Tasks::new());
-        self.checkpointers.into_iter().for_each(|checkpointer| {
-            checkpointers.spawn(async move {
-                checkpointer.run().await;
-                Ok(())
-            });
-        });
+        self.checkpointers.into_iter().for_each(|checkpointer| drop(checkpointers.spawn(checkpointer.run())));
         self.lanes.into_iter().for_each(|(lane, queue)| drop(lanes.spawn(lane.run(queue))));
         self.sources.into_iter().for_each(|source| drop(sources.spawn(source.run())));
         self.reloader.into_iter().for_each(|reloader| drop(beside.spawn(reloader.run())));

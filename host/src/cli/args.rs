@@ -74,6 +74,12 @@ pub enum Command {
     Describe(Describe),
     /// Show how far every source and sink is
     Status(Status),
+    /// Look at refused changes, send them again, or remove them
+    Dlq {
+        /// What to do
+        #[command(subcommand)]
+        action: super::dlq_args::Dlq,
+    },
     /// Look at stored positions, or set them by hand
     Checkpoint {
         /// What to do
@@ -113,6 +119,9 @@ pub struct Host {
     /// What a lagging slot does
     #[command(flatten)]
     pub pressure: PressureFlags,
+    /// Start without making or changing pgcdc's own tables
+    #[arg(long)]
+    pub skip_migrations: bool,
 }
 
 /// `pgcdc run`.
@@ -195,6 +204,9 @@ pub struct Init {
     /// The channel that the trigger notifies [default: pgcdc:<table>]
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
+    /// Print what the databases need in which the manifest (--config) keeps state
+    #[arg(long, conflicts_with_all = ["table", "channel", "publication", "all_tables"])]
+    pub state: bool,
     /// What the SQL is for: listen_notify or wal
     #[arg(long, value_name = "SOURCE", default_value = "listen_notify")]
     pub detector: String,
@@ -393,6 +405,7 @@ impl Host {
         layer.skip_validation = self.skip_validation.then_some(true);
         layer.standby = self.standby.then_some(true);
         layer.backpressure = self.pressure.overrides();
+        layer.skip_migrations = self.skip_migrations.then_some(true);
         layer
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
 
 /// Checks every component, and then opens them.
 async fn open(workshop: Arc<Workshop>) -> Result<Pipeline, String> {
+    workshop.migrate().await?;
     workshop.content().await?;
     Pipeline::open(&workshop).await
 }

@@ -64,6 +64,10 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
             let flags = Host::default().overrides(&global);
             self::validate(&read(&validate.manifest, &global)?, &flags, validate.offline)
         }
+        Command::Init(options) if options.state => {
+            let (workshop, _) = workshop(&read(&None, &global)?, &Overrides::default())?;
+            show(workshop.state_sql()?)
+        }
         Command::Init(options) => show(init::sql(&options)?),
         Command::List(options) => {
             let mut text = list::render(shipped, options.kind, options.json);
@@ -84,6 +88,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
             add.components.iter().try_for_each(|path| self::add(path)).map(|()| ExitCode::SUCCESS)
         }
         Command::Status(status) => super::ask::status(&status, &global),
+        Command::Dlq { action } => super::dlq::command(action, &global),
         Command::Checkpoint { action } => super::memory::command(action, &global),
         Command::Version => show(format!("pgcdc {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {

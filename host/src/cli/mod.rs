@@ -11,6 +11,9 @@
 pub mod args;
 mod ask;
 pub mod describe;
+mod dlq;
+pub mod dlq_args;
+mod dlq_replay;
 pub mod flags;
 pub mod init;
 mod life;

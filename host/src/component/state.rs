@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(super) services: Arc<Services>,
     pub(super) limiter: Limiter,
     pub(super) log_rate: LogRate,
+    /// Sessions for queries, open between them.
+    pub(super) sessions: crate::postgres::query::Sessions,
     /// For sources: what the host knows of this one.
     pub(super) source: Option<Arc<SourceLink>>,
     /// What it printed last, for the report of its end.
@@ -46,7 +48,20 @@ impl State {
         // Inert: no folder, no environment, no arguments, no network; of what a guest prints its last words are kept.
         let last_words = LastWords::default();
         let wasi = WasiCtx::builder().stderr(last_words.clone()).build();
-        State { table, wasi, name, grants, services, limiter, log_rate, source, last_words, held_bytes: 0 }
+        let sessions = Default::default();
+        State {
+            table,
+            wasi,
+            name,
+            grants,
+            services,
+            limiter,
+            log_rate,
+            sessions,
+            source,
+            last_words,
+            held_bytes: 0,
+        }
     }
 
     /// Counts bytes that a guest makes the host keep; past the guest's memory limit it traps.

@@ -4,8 +4,14 @@
 //! and channel, raw only if the operator said so: the transform may be what hides a secret. A queue that fails blocks its lane and
 //! says so; `none` counts the event as lost.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod letters;
+mod replay;
+
+pub(crate) use letters::{Filter, Letters, Record};
+pub(crate) use replay::{Desk, Refused as ReplayRefused};
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pgcdc_core::assembler::{Reason, Refused};
@@ -16,6 +22,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 use crate::admin::metrics::Metrics;
+use crate::admin::status::LaneStatus;
 use crate::batch::Batch;
 use crate::component::instance::{Blueprint, Failure, Instance};
 use crate::component::v1::WireError;
@@ -47,6 +54,8 @@ struct Open {
     /// Whether failed transforms' inputs are stored as they are.
     raw: bool,
     instance: Mutex<Option<Instance>>,
+    /// The lanes that a failing queue blocks, to say so in their status.
+    lanes: std::sync::Mutex<HashMap<Arc<str>, Arc<LaneStatus>>>,
 }
 
 impl Open {
@@ -69,6 +78,13 @@ impl Open {
         }
         put
     }
+
+    fn of(&self, sink: &Arc<str>, say: impl FnOnce(&LaneStatus)) {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = lanes.get(sink) {
+            say(status);
+        }
+    }
 }
 
 impl Dlq {
@@ -83,10 +99,19 @@ impl Dlq {
         raw: bool,
         metrics: Arc<Metrics>,
     ) -> Result<Dlq, Failure> {
-        let open = Open { blueprint, config, raw, instance: Mutex::new(None) };
+        let open =
+            Open { blueprint, config, raw, instance: Mutex::new(None), lanes: std::sync::Mutex::default() };
         let instance = open.start().await?;
         *open.instance.lock().await = Some(instance);
         Ok(Dlq(Some(Arc::new(open)), metrics))
+    }
+
+    /// From now on what blocks this lane's letters shows in its status.
+    pub(crate) fn tell(&self, sink: &Arc<str>, status: &Arc<LaneStatus>) {
+        if let Some(open) = &self.0 {
+            let mut lanes = open.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.insert(Arc::clone(sink), Arc::clone(status));
+        }
     }
 
     /// Returns when the letters are kept, however long that takes.
@@ -103,14 +128,27 @@ impl Dlq {
         };
         let mut backoff =
             Backoff::new(crate::backoff_settings(Duration::from_secs(1), Duration::from_secs(60)));
+        let mut failed = false;
         loop {
             let letters = refusals.iter().map(|refusal| refusal.letter(sink, open.raw)).collect();
             match open.put(letters).await {
-                Ok(()) => return self.1.dead_lettered(sink, count),
+                Ok(()) => {
+                    if failed {
+                        tracing::info!(sink = &**sink, "dead-letter queue works again: its lane goes on");
+                        open.of(sink, LaneStatus::opened);
+                    }
+                    return self.1.dead_lettered(sink, count);
+                }
                 Err(failure) => {
+                    failed = true;
                     self.1.dlq_failed();
                     let error = failure.to_string();
                     tracing::error!(sink = &**sink, error, "dead-letter queue fails: its lane waits");
+                    open.of(sink, |status| {
+                        let next_step =
+                            "bring the dead-letter queue back: this sink waits until it has what was refused";
+                        status.failed(&format!("dead-letter queue: {error}"), next_step);
+                    });
                 }
             }
             tokio::time::sleep(backoff.failed(Duration::ZERO, crate::random())).await;

@@ -229,4 +229,5 @@ fn settings(root: &mut Node, settings: &Overrides) {
     set_some(root, "skip_validation", settings.skip_validation.map(|skip| Node::nowhere(Value::Bool(skip))));
     set_some(root, "standby", settings.standby.map(|standby| Node::nowhere(Value::Bool(standby))));
     set_map(root, "backpressure", super::backpressure::print(&settings.backpressure));
+    set_some(root, "skip_migrations", settings.skip_migrations.map(|skip| Node::nowhere(Value::Bool(skip))));
 }

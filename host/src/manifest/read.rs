@@ -29,6 +29,7 @@ const TOP: &[&str] = &[
     "skip_validation",
     "standby",
     "backpressure",
+    "skip_migrations",
 ];
 
 /// Every key that a connector may have beside what its section adds.
@@ -292,5 +293,6 @@ fn settings(top: &Fields<'_>, problems: &mut Problems) -> Overrides {
         skip_validation: top.read("skip_validation", problems, fields::truth),
         standby: top.read("standby", problems, fields::truth),
         backpressure: top.read("backpressure", problems, backpressure::read).unwrap_or_default(),
+        skip_migrations: top.read("skip_migrations", problems, fields::truth),
     }
 }

@@ -3,7 +3,7 @@
 //! Understood: `type` (one name), `properties`, `required`, `additionalProperties`, `items`, `enum`,
 //! `minimum`, `maximum`, `exclusiveMinimum`, `minLength`, `maxLength`, `minItems`, `maxItems`,
 //! `default`, `description`, `examples`, `deprecated`, and pgcdc's own: `secret`, `format` with
-//! `endpoint`, `duration` or `bytes`, `endpoint`, `flag`, `short`. An object without
+//! `endpoint`, `duration`, `bytes` or `table`, `endpoint`, `table`, `flag`, `short`. An object without
 //! `additionalProperties` takes no further keys: configs are strict. Annotations that are not known are
 //! ignored; a keyword that would constrain values and is not understood is refused, because a
 //! check that is not made is worse than none. Errors of a general validator have no place in the
@@ -79,10 +79,12 @@ pub struct Schema {
     pub additional_properties: Option<Additional>,
     /// The value never enters the component.
     pub secret: bool,
-    /// `endpoint`, `duration` or `bytes`; others are annotations.
+    /// `endpoint`, `duration`, `bytes` or `table`; others are annotations.
     pub format: Option<String>,
     /// For `format: endpoint`: `http`, `postgres`, `file`, `folder`, …
     pub endpoint: Option<String>,
+    /// For `format: table`: which of pgcdc's migrations make it, in the PostgreSQL that a property beside it names.
+    pub table: Option<String>,
     /// The name of the command-line flag, without dashes.
     pub flag: Option<String>,
     /// A one-letter flag.

@@ -37,6 +37,8 @@ pub struct Settings {
     pub standby: bool,
     /// What a slot's lag does to its source.
     pub backpressure: Backpressure,
+    /// Start without making or changing tables.
+    pub skip_migrations: bool,
 }
 
 /// What is logged, and how.
@@ -134,6 +136,7 @@ impl Default for Settings {
             skip_validation: false,
             standby: false,
             backpressure: Backpressure::default(),
+            skip_migrations: false,
         }
     }
 }
@@ -162,6 +165,9 @@ pub struct Overrides {
     pub standby: Option<bool>,
     /// What a slot's lag does.
     pub backpressure: BackpressureOverrides,
+    /// Start without making or changing tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_migrations: Option<bool>,
 }
 
 /// Logging, as one layer sets it.
@@ -210,6 +216,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PGCDC_BP_CRITICAL_THRESHOLD", "backpressure.critical_threshold"),
     ("PGCDC_BP_MAX_THROTTLE", "backpressure.max_throttle"),
     ("PGCDC_BP_POLL_INTERVAL", "backpressure.poll_interval"),
+    ("PGCDC_SKIP_MIGRATIONS", "skip_migrations"),
 ];
 
 impl Settings {
@@ -251,7 +258,7 @@ fn describe(error: &figment::Error, variables: &Variables) -> String {
         "bus.overflow_bytes" => "a size such as 1GiB, or 0 for none".to_owned(),
         "metrics_addr" => "an address and port such as 127.0.0.1:9090".to_owned(),
         "shutdown_timeout" => "a duration such as 5s, more than 0".to_owned(),
-        "skip_validation" | "standby" => "true or false".to_owned(),
+        "skip_validation" | "skip_migrations" | "standby" => "true or false".to_owned(),
         path if backpressure::wanted(path).is_some() => {
             backpressure::wanted(path).unwrap_or_default().to_owned()
         }
@@ -287,6 +294,7 @@ impl Provider for Defaults {
             skip_validation: Some(settings.skip_validation),
             standby: Some(settings.standby),
             backpressure: settings.backpressure.into(),
+            skip_migrations: Some(settings.skip_migrations),
         };
         Serialized::defaults(layer).data()
     }

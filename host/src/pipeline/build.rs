@@ -36,6 +36,15 @@ use crate::transform::{Chain, Stage};
 
 use super::lock::{self, Holder};
 use super::pressure;
+
+mod letters;
+mod migrate;
+
+pub(crate) use letters::Desks;
+
+/// The memory of a dead-letter queue, unless the operator says otherwise.
+const DLQ_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// What is to run: a manifest that was checked, and what it was checked with.
 #[derive(Clone)]
 pub struct Plan {
@@ -215,11 +224,13 @@ impl Workshop {
         let services =
             Services { metrics: self.metrics(), console: self.console.clone(), memory: memory.cloned() };
         let defaults = Limits::default();
+        // A letter is the event several times over, and one that does not fit would hold its lane for ever.
+        let memory_bytes_max = match ready.kind {
+            Kind::Dlq => DLQ_MEMORY_BYTES_MAX,
+            _ => defaults.memory_bytes_max,
+        };
         let limits = Limits {
-            memory_bytes_max: ready
-                .limits
-                .memory_bytes
-                .map_or(defaults.memory_bytes_max, |bytes| bytes as usize),
+            memory_bytes_max: ready.limits.memory_bytes.map_or(memory_bytes_max, |bytes| bytes as usize),
             cpu_max: ready.limits.cpu.unwrap_or(defaults.cpu_max),
             call_max: ready.limits.wall.unwrap_or(defaults.call_max),
             output_bytes_max: ready
@@ -368,15 +379,18 @@ impl Workshop {
             routes: routes(sink),
             own: self.stages(&sink.transforms, memory, |_| None).await?,
         };
+        let name: Arc<str> = sink.connector.name.as_str().into();
+        let status = Arc::new(LaneStatus::default());
+        dlq.tell(&name, &status);
         Ok(Lane {
-            name: sink.connector.name.as_str().into(),
+            name,
             blueprint: self.sink(sink, memory)?,
             config: sink.connector.config.to_string(),
             chain,
             policy: self.policy(sink),
             dlq: dlq.clone(),
             metrics: self.metrics(),
-            status: Arc::new(LaneStatus::default()),
+            status,
             changes,
         })
     }

@@ -17,6 +17,7 @@ pub mod conninfo;
 pub mod error;
 pub(crate) mod listen;
 pub mod params;
+pub(crate) mod query;
 pub mod session;
 pub mod tls;
 

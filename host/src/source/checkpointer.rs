@@ -15,6 +15,9 @@ use crate::store::Memory;
 
 const EVERY: Duration = Duration::from_millis(200);
 const BYTES: u64 = 64 * 1024 * 1024;
+/// A store may itself move the position, if it is in the server that is read: then it waits twice as long each time, so
+/// often at most.
+const IDLE_MAX: u32 = 4;
 /// After a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -37,12 +40,15 @@ pub(crate) struct Checkpointer {
 #[derive(Default)]
 struct Last {
     bytes_done: u64,
+    /// How often in a row a position was stored that no event had moved.
+    idle: u32,
     /// Batches that the living instance was told of.
     told: u64,
 }
 
 impl Checkpointer {
-    pub(crate) async fn run(mut self) {
+    /// Runs until everything is drained. The error is for the operator: somebody else writes this source's checkpoints.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
         let mut last = Last::default();
         let mut due = Instant::now();
         loop {
@@ -54,10 +60,14 @@ impl Checkpointer {
                     &error.to_string(),
                     "check the checkpoint store: nothing is confirmed until it works",
                 );
+                if error.conflict {
+                    return Err(format!("detectors.{}: {error}", self.link.name));
+                }
                 due = Instant::now() + RETRY;
             }
             if ended {
-                return self.link.farewell().await;
+                self.link.farewell().await;
+                return Ok(());
             }
         }
     }
@@ -79,12 +89,14 @@ impl Checkpointer {
         }
         loop {
             self.link.moved.notify_waiters();
-            if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
+            let acked = self.acks.bytes_done().saturating_sub(last.bytes_done);
+            if acked >= BYTES {
                 return false;
             }
+            let pause = if acked > 0 { Duration::ZERO } else { EVERY * ((1 << last.idle) - 1) };
             tokio::select! {
                 _ = self.drained.wait_for(|drained| *drained) => return true,
-                () = tokio::time::sleep_until(due) => return false,
+                () = tokio::time::sleep_until(due + pause) => return false,
                 () = self.acks.moved.notified() => {}
             }
         }
@@ -92,6 +104,7 @@ impl Checkpointer {
 
     async fn store(&self, last: &mut Last) -> Result<(), crate::store::Error> {
         let standing = self.acks.standing();
+        last.idle = if standing.bytes_done > last.bytes_done { 0 } else { (last.idle + 1).min(IDLE_MAX) };
         last.bytes_done = standing.bytes_done;
         self.tell(&standing, last).await;
         let Some((wal, storable)) = self.link.storable(standing.frontier) else { return Ok(()) };
@@ -99,7 +112,7 @@ impl Checkpointer {
             let stored = self.link.checkpoint();
             let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
             if stored.as_ref() != Some(&checkpoint) {
-                let bytes = checkpoint.encode().map_err(|e| crate::store::Error(e.to_string()))?;
+                let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;
                 self.link.set_checkpoint(checkpoint);
             }

@@ -25,6 +25,7 @@ mod connection;
 mod input;
 mod open;
 mod options;
+pub(crate) mod own;
 mod progress;
 mod publication;
 mod queue;

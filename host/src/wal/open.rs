@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::connection::{Connection, System, quote_name};
 use super::input::Input;
 use super::options::{Options, Plan, Values};
+use super::own;
 use super::progress::Progress;
 use super::publication::{self, Publication};
 use super::queue::{Bounds, Queue};
@@ -88,6 +89,10 @@ impl Opening {
         };
         tracing::info!(slot = facts.identity.slot, publication = facts.identity.publication, %start, started = started.as_str(), "replication starts");
         facts.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let all = publication.all_tables || self.options.all_tables;
+        if all && self.plan.tables.include.is_empty() {
+            self.plan.tables.exclude.extend(own::tables(&self.session).await?);
+        }
         self.run(params, facts).await
     }
 

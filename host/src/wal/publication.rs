@@ -20,7 +20,7 @@ const NAMED_MAX: usize = 20;
 #[derive(Debug, Deserialize)]
 pub(super) struct Publication {
     pub(super) oid: u32,
-    all_tables: bool,
+    pub(super) all_tables: bool,
     unpublished: Vec<String>,
     tables: u64,
     /// Of `tables`: those whose updates and deletes the application cannot make.

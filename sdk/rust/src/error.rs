@@ -82,6 +82,12 @@ impl Error {
         self
     }
 
+    /// A particular, by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.context.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The same, not to be tried again before `wait` is over.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {

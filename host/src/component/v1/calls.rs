@@ -230,6 +230,34 @@ impl Instance {
         })
         .await
     }
+
+    pub(crate) async fn list_letters(&self, filter: String) -> Result<Vec<Letter>, Failure> {
+        self.call(move |accessor, exports| {
+            Box::pin(async move { exported(&exports.dlq, "dlq")?.call_list(accessor, filter).await })
+        })
+        .await
+    }
+
+    pub(crate) async fn get_letter(&self, id: String) -> Result<Option<Letter>, Failure> {
+        self.call(move |accessor, exports| {
+            Box::pin(async move { exported(&exports.dlq, "dlq")?.call_get(accessor, id).await })
+        })
+        .await
+    }
+
+    pub(crate) async fn mark_letters(&self, ids: Vec<String>, state: String) -> Result<u64, Failure> {
+        self.call(move |accessor, exports| {
+            Box::pin(async move { exported(&exports.dlq, "dlq")?.call_mark(accessor, ids, state).await })
+        })
+        .await
+    }
+
+    pub(crate) async fn purge_letters(&self, filter: String) -> Result<u64, Failure> {
+        self.call(move |accessor, exports| {
+            Box::pin(async move { exported(&exports.dlq, "dlq")?.call_purge(accessor, filter).await })
+        })
+        .await
+    }
 }
 
 /// Calls of a checkpoint store.

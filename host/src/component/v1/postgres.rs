@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use pgcdc_core::error::{Action, Kind};
 use tokio::sync::Mutex;
-use tokio_postgres::types::ToSql;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::host::postgres::{
@@ -12,7 +12,8 @@ use super::host::postgres::{
 use super::wal::refused;
 use super::{WireError, body, fine};
 use crate::component::state::State;
-use crate::postgres::{Params, Session, listen};
+use crate::postgres::query::Failed;
+use crate::postgres::{Params, listen};
 
 /// What a guest's handle stands for.
 #[allow(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -61,8 +62,14 @@ impl HostWithStore<State> for HasSelf<State> {
             Ok(texts) => texts,
             Err(error) => return Ok(Err(error)),
         };
-        let running = tokio::spawn(async move { query(&params, &sql, &texts, bytes_max).await });
-        running.await.map_err(wasmtime::Error::from)
+        let sessions = accessor.with(|mut access| access.get().sessions.clone());
+        let running = tokio::spawn(async move {
+            sessions.query(&endpoint, &params, &sql, &texts, bytes_max as usize).await
+        });
+        Ok(match running.await.map_err(wasmtime::Error::from)? {
+            Ok(found) => Ok(Rows { columns: found.columns, rows: found.rows, affected: found.affected }),
+            Err(error) => Err(failed(&error)),
+        })
     }
 }
 
@@ -88,37 +95,26 @@ fn texts(state: &mut State, given: Vec<Param>) -> wasmtime::Result<Result<Vec<Op
     Ok(Ok(texts))
 }
 
-async fn query(
-    params: &Params,
-    sql: &str,
-    texts: &[Option<String>],
-    bytes_max: u32,
-) -> Result<Rows, WireError> {
-    let session = Session::open(params).await.map_err(|e| refused(&e))?;
-    let client = session.client();
-    let failed = |e| refused(&session.error("running a query", e));
-    let types = vec![tokio_postgres::types::Type::TEXT; texts.len()];
-    let statement = client.prepare_typed(sql, &types).await.map_err(failed)?;
-    let values: Vec<&(dyn ToSql + Sync)> = texts.iter().map(|text| text as &(dyn ToSql + Sync)).collect();
-    let columns: Vec<String> = statement.columns().iter().map(|column| column.name().to_string()).collect();
-    if columns.is_empty() {
-        let affected = client.execute(&statement, &values).await.map_err(failed)?;
-        return Ok(Rows { columns, rows: Vec::new(), affected });
-    }
-    let found = client.query(&statement, &values).await.map_err(failed)?;
-    let mut bytes = 0usize;
-    let mut rows = Vec::with_capacity(found.len());
-    for row in &found {
-        let cells: Result<Vec<Option<String>>, _> = (0..columns.len()).map(|at| row.try_get(at)).collect();
-        let cells = cells.map_err(|e| body::wire("unsupported", format!("{e}; cast the column to text")))?;
-        bytes += cells.iter().flatten().map(String::len).sum::<usize>();
-        if bytes > bytes_max as usize {
-            return Err(body::wire("too-large", format!("the result has more than {bytes_max} bytes")));
+/// An error of a statement. What the server refused has its SQLSTATE as context; the messages of class 22 quote what
+/// was written, so they are left out.
+fn failed(failed: &Failed) -> WireError {
+    let error = match failed {
+        Failed::Session(error) => error,
+        Failed::TooLarge(_) => return body::wire("too-large", failed),
+        Failed::NotText(_) => return body::wire("unsupported", failed),
+    };
+    let mut wire = refused(error);
+    if let Some(state) = error.sqlstate() {
+        let kind = Kind::from_sqlstate(state);
+        if kind.policy().action == Action::DeadLetter {
+            wire.code = kind.code().into();
         }
-        rows.push(cells);
+        if state.starts_with("22") {
+            wire.message = format!("the server cannot take a value: SQLSTATE {state}");
+        }
+        wire.context.push(("sqlstate".into(), state.to_owned()));
     }
-    let affected = rows.len() as u64;
-    Ok(Rows { columns, rows, affected })
+    wire
 }
 
 impl HostSubscription for State {

@@ -11,6 +11,7 @@ pub(super) struct Attributes {
     pub(super) flag: Option<String>,
     pub(super) short: Option<String>,
     pub(super) endpoint: Option<String>,
+    pub(super) table: Option<String>,
     pub(super) secret: bool,
     /// JSON text.
     pub(super) default: Option<String>,
@@ -37,12 +38,13 @@ impl Attributes {
             "flag" => self.flag = Some(text(meta)?),
             "short" => self.short = Some(text(meta)?),
             "endpoint" => self.endpoint = Some(text(meta)?),
+            "table" => self.table = Some(text(meta)?),
             "secret" => self.secret = true,
             "default" => self.default = Some(json(meta)?),
             "min" => self.minimum = Some(number(meta)?),
             "max" => self.maximum = Some(number(meta)?),
             _ => {
-                let known = "there are name, flag, short, endpoint, secret, default, min, max";
+                let known = "there are name, flag, short, endpoint, table, secret, default, min, max";
                 return Err(meta.error(format!("unknown key `{key}`; {known}")));
             }
         }

@@ -43,6 +43,7 @@ fn property(ident: &Ident, ty: &syn::Type, attributes: &Attributes) -> TokenStre
     let name = attributes.name.clone().unwrap_or_else(|| ident.unraw().to_string());
     let (flag, endpoint) = (option(flag.as_deref()), option(endpoint.as_deref()));
     let (default, minimum) = (option(default.as_deref()), option(minimum.as_deref()));
+    let table = option(attributes.table.as_deref());
     let (maximum, short) = (option(maximum.as_deref()), option(short.as_deref()));
     quote! {
         ::pgcdc_sdk::config::Field {
@@ -52,6 +53,7 @@ fn property(ident: &Ident, ty: &syn::Type, attributes: &Attributes) -> TokenStre
             optional: <#ty as ::pgcdc_sdk::config::Value>::OPTIONAL,
             secret: #secret || <#ty as ::pgcdc_sdk::config::Value>::SECRET,
             endpoint: #endpoint,
+            table: #table,
             flag: #flag,
             short: #short,
             minimum: #minimum,

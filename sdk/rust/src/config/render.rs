@@ -161,6 +161,10 @@ const fn said(out: &mut Out<'_>, field: &Field) {
         out.pair("format", "endpoint");
         out.pair("endpoint", endpoint);
     }
+    if let Some(table) = field.table {
+        out.pair("format", "table");
+        out.pair("table", table);
+    }
     if let Some(flag) = field.flag {
         out.pair("flag", flag);
     }

@@ -42,6 +42,8 @@ pub struct Field {
     pub secret: bool,
     /// The capability that typing it grants.
     pub endpoint: Option<&'static str>,
+    /// It names a table that pgcdc's migrations of this name make, in the PostgreSQL beside it.
+    pub table: Option<&'static str>,
     /// Its name on the command line, if not made from the connector's and its own.
     pub flag: Option<&'static str>,
     /// The same as one letter.
