@@ -17,6 +17,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::engine::Runtime;
 use super::grants::Grants;
 use super::limits::{Limiter, Limits, LogRate, SharedMeter};
+use super::linked::Linked;
 use super::services::Services;
 use super::state::State;
 use super::v1::WireError;
@@ -60,6 +61,8 @@ pub(crate) struct Instance {
     task: tokio::task::JoinHandle<()>,
     pub(super) limits: Limits,
     name: Arc<str>,
+    /// For benchmarks.
+    pub(in crate::component) linked: Option<Linked>,
 }
 
 impl Drop for Instance {
@@ -90,6 +93,7 @@ impl Instance {
             task,
             limits: blueprint.limits.clone(),
             name: Arc::clone(&blueprint.name),
+            linked: Linked::find(blueprint),
         })
     }
 

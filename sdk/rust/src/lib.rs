@@ -46,6 +46,8 @@ pub mod describe;
 mod error;
 mod host;
 mod kinds;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod linked;
 pub mod object;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

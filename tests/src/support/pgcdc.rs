@@ -60,7 +60,14 @@ impl Pgcdc {
     #[must_use]
     pub fn start(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Self::command(folder, environment);
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        Self::start_command(command)
+    }
+
+    /// Starts a prepared command and reads along.
+    #[must_use]
+    pub fn start_command(mut command: Command) -> Self {
+        command.stdout(Stdio::piped());
         let mut pgcdc = Self::spawn(command);
         if let Some(stream) = pgcdc.process.stdout.take() {
             pgcdc.stdout.feed(stream);
@@ -71,7 +78,13 @@ impl Pgcdc {
     /// The command with its environment, for callers that read its output themselves.
     #[must_use]
     pub fn command(folder: &Path, environment: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(pgcdc_binary());
+        Self::command_of(&pgcdc_binary(), folder, environment)
+    }
+
+    /// The same for another program that takes the same arguments.
+    #[must_use]
+    pub fn command_of(program: &Path, folder: &Path, environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state"));
         command.env("XDG_CACHE_HOME", folder.join("cache")).envs(environment.iter().copied());

@@ -20,6 +20,13 @@ pub fn pgcdc_binary() -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no pgcdc binary: run `make build`, or set PGCDC_BIN"))
 }
 
+/// Another program of this build, e.g. `bench-boundary`.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let found = target_folder().map(|target| target.join("release").join(name)).filter(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("there is no {name}: run `make build`"))
+}
+
 /// The folder that this program was built into.
 #[must_use]
 pub fn target_folder() -> Option<PathBuf> {

@@ -151,6 +151,9 @@ impl Instance {
 /// Calls of a transform.
 impl Instance {
     pub(crate) async fn apply(&self, batch: Arc<Batch>) -> Result<Applied, Failure> {
+        if let Some(linked) = &self.linked {
+            return linked.apply(batch).map_err(|reason| Failure::Dead(reason.into()));
+        }
         self.call(move |accessor, exports| {
             Box::pin(async move {
                 let guest = exported(&exports.transform, "transform")?;
@@ -198,6 +201,9 @@ impl Instance {
         sequence: u64,
         attempt: u32,
     ) -> Result<Outcome, Failure> {
+        if let Some(linked) = &self.linked {
+            return linked.write(batch).await.map_err(|reason| Failure::Dead(reason.into()));
+        }
         self.call_within(limit, move |accessor, exports| {
             Box::pin(async move {
                 let guest = exported(&exports.sink, "sink")?;

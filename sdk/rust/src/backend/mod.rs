@@ -11,3 +11,9 @@ pub(crate) mod native;
 pub(crate) use guest::pgcdc::host::{batches, console, crypto, files, http, kv, log, metrics, postgres, wal};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::{batches, console, crypto, files, http, kv, log, metrics, postgres, wal};
+
+/// The bytes of rows, as whoever brings them holds them.
+#[cfg(target_arch = "wasm32")]
+pub(crate) type RowBytes = Vec<u8>;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) type RowBytes = bytes::Bytes;

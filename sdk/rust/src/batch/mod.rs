@@ -27,7 +27,12 @@ impl Batch {
     ///
     /// `too-large` says to read fewer.
     pub fn read_some(&self, events: Range<u32>) -> Result<Rows> {
-        self.rows(events.start, events.end.saturating_sub(events.start)).map(Rows::new)
+        let n = events.end.saturating_sub(events.start);
+        #[cfg(target_arch = "wasm32")]
+        let bytes = self.rows(events.start, n)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let bytes = self.shared_rows(events.start, n)?;
+        Ok(Rows::new(bytes))
     }
 
     /// A new batch from bytes in the flat layout (`layout::BatchWriter`, `layout::rewrite`).

@@ -4,16 +4,17 @@ use pgcdc_layout::json::{Encoder, LINES_BYTES_MAX};
 use pgcdc_layout::{Event, View};
 use serde::de::DeserializeOwned;
 
+use crate::backend::RowBytes;
 use crate::{Error, Result};
 
 /// Events in the flat layout. The host has checked them.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    bytes: Vec<u8>,
+    bytes: RowBytes,
 }
 
 impl Rows {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: RowBytes) -> Self {
         Self { bytes }
     }
 

@@ -12,7 +12,8 @@ const ROWS_PER_TRANSACTION: u64 = 500;
 const ORIGIN: &str = "origin";
 pub(crate) const PUBLICATION: &str = "bench";
 
-const TABLE: &str = "create table orders (id bigint primary key, customer int, name text, email text,
+pub(crate) const TABLE: &str =
+    "create table orders (id bigint primary key, customer int, name text, email text,
     amount numeric(12, 2), paid bool, created timestamptz, note text)";
 
 pub(crate) struct Backlog {
@@ -34,16 +35,7 @@ impl Backlog {
         let db = Database::create_in(Self::server(), "bench");
         db.execute(&format!("{TABLE}; create publication {PUBLICATION} for all tables"));
         db.execute(&format!("select pg_create_logical_replication_slot('{ORIGIN}', 'pgoutput')"));
-        db.execute(&format!(
-            "do $$ begin for block in 0 .. {last} loop
-                insert into orders select n, n % 1000, 'customer ' || n, 'c' || n || '@example.com', (n % 10000) / 7.0,
-                    n % 3 = 0, timestamptz '2025-01-01 00:00:00+00' + n * interval '1 second', repeat('note ', 8)
-                from generate_series(block * {per} + 1, least((block + 1) * {per}, {rows})) n;
-                commit;
-            end loop; end $$",
-            last = rows.div_ceil(ROWS_PER_TRANSACTION) - 1,
-            per = ROWS_PER_TRANSACTION,
-        ));
+        fill(&db, rows);
         let end = db.text("select pg_current_wal_flush_lsn()::text").unwrap_or_default();
         // One record more, so that whoever reads up to `end` learns that it got there.
         db.execute("checkpoint");
@@ -65,4 +57,18 @@ impl Backlog {
         );
         pgcdc_tests::support::poll::until("a slot to be free", || self.db.text(&sql));
     }
+}
+
+/// Writes the rows into the empty table.
+pub(crate) fn fill(db: &Database, rows: u64) {
+    db.execute(&format!(
+        "do $$ begin for block in 0 .. {last} loop
+            insert into orders select n, n % 1000, 'customer ' || n, 'c' || n || '@example.com', (n % 10000) / 7.0,
+                n % 3 = 0, timestamptz '2025-01-01 00:00:00+00' + n * interval '1 second', repeat('note ', 8)
+            from generate_series(block * {per} + 1, least((block + 1) * {per}, {rows})) n;
+            commit;
+        end loop; end $$",
+        last = rows.div_ceil(ROWS_PER_TRANSACTION) - 1,
+        per = ROWS_PER_TRANSACTION,
+    ));
 }

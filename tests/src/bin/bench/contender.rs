@@ -1,12 +1,14 @@
 //! Who runs: each contender drains the whole backlog once, as its own process, and is timed.
 
 use std::fmt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pgcdc_tests::support::desk::Desk;
 use pgcdc_tests::support::pgcdc::Pgcdc;
 use pgcdc_tests::support::poll;
+use pgcdc_tests::support::repository::{pgcdc_binary, program};
 use pgcdc_tests::support::usage::{Cpu, memory_bytes};
 
 use crate::backlog::{Backlog, PUBLICATION};
@@ -60,16 +62,21 @@ pub(crate) enum Contender {
     Recvlogical,
     Stdout,
     DropColumns,
+    /// The same with both connectors linked into the process.
+    Linked,
     File,
     WebhookBatch,
     WebhookSingle,
 }
 
+const DROP_COLUMNS: &str = "transforms:\n  - { use: drop_columns, config: { columns: [note] } }\n";
+
 impl Contender {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Recvlogical,
         Self::Stdout,
         Self::DropColumns,
+        Self::Linked,
         Self::File,
         Self::WebhookBatch,
         Self::WebhookSingle,
@@ -80,6 +87,7 @@ impl Contender {
             Self::Recvlogical => "pg_recvlogical",
             Self::Stdout => "stdout",
             Self::DropColumns => "drop_columns",
+            Self::Linked => "drop_columns-linked",
             Self::File => "file",
             Self::WebhookBatch => "webhook-batch",
             Self::WebhookSingle => "webhook-single",
@@ -91,11 +99,8 @@ impl Contender {
         let measure = match self {
             Self::Recvlogical => recvlogical(backlog, &slot),
             Self::Stdout => to_stdout(backlog, &slot, ""),
-            Self::DropColumns => to_stdout(
-                backlog,
-                &slot,
-                "transforms:\n  - { use: drop_columns, config: { columns: [note] } }\n",
-            ),
+            Self::DropColumns => to_stdout(backlog, &slot, DROP_COLUMNS),
+            Self::Linked => to_stdout_linked(backlog, &slot),
             Self::File => to_file(backlog, &slot),
             Self::WebhookBatch => to_webhook(backlog, &slot, true),
             Self::WebhookSingle => to_webhook(backlog, &slot, false),
@@ -106,7 +111,7 @@ impl Contender {
 }
 
 /// The command that reads a slot of the database at `url` as raw pgoutput.
-pub(crate) fn recvlogical_command(bin: &std::path::Path, url: &str, slot: &str) -> Command {
+pub(crate) fn recvlogical_command(bin: &Path, url: &str, slot: &str) -> Command {
     let mut command = Command::new(bin.join("pg_recvlogical"));
     command.args(["-d", url, "-S", slot, "--start", "--no-loop", "-F", "0", "-f", "-"]);
     command.args(["-o", "proto_version=1", "-o", &format!("publication_names={PUBLICATION}")]);
@@ -140,18 +145,31 @@ pub(crate) fn manifest(url: &str, slot: &str, transforms: &str, sinks: &[(&str, 
 
 /// A pgcdc with its standard output in a pipe.
 pub(crate) fn start(desk: &Desk, manifest: &str) -> Pgcdc {
+    start_program(&pgcdc_binary(), desk, manifest)
+}
+
+fn start_program(program: &Path, desk: &Desk, manifest: &str) -> Pgcdc {
     desk.write("pgcdc.yaml", manifest);
-    let mut command = Pgcdc::command(desk.folder(), &[]);
+    let mut command = Pgcdc::command_of(program, desk.folder(), &[]);
     command.args(["run", "pgcdc.yaml"]).stdout(Stdio::piped());
     Pgcdc::spawn(command)
 }
 
 /// Starts pgcdc, waits until `drained` says when the last of how many rows was through, and stops it.
 fn timed(manifest: &str, drained: impl FnOnce(&mut Pgcdc, &Desk) -> (u64, Option<Instant>)) -> Measure {
+    timed_program(&pgcdc_binary(), manifest, drained).0
+}
+
+/// The same, with what the program had to say.
+fn timed_program(
+    program: &Path,
+    manifest: &str,
+    drained: impl FnOnce(&mut Pgcdc, &Desk) -> (u64, Option<Instant>),
+) -> (Measure, String) {
     let desk = Desk::new();
     let before = Cpu::of_ended_children();
     let begun = Instant::now();
-    let mut pgcdc = start(&desk, manifest);
+    let mut pgcdc = start_program(program, &desk, manifest);
     let (rows, last) = drained(&mut pgcdc, &desk);
     let peak_bytes = memory_bytes(pgcdc.pid(), "VmHWM");
     // Nobody needs what it still has to say.
@@ -161,17 +179,29 @@ fn timed(manifest: &str, drained: impl FnOnce(&mut Pgcdc, &Desk) -> (u64, Option
     let exit = pgcdc.stop();
     assert!(last.is_some(), "pgcdc delivered nothing:\n{}", exit.stderr);
     let time = last.map_or(Duration::ZERO, |last| last - begun);
-    Measure { rows, time, cpu: Cpu::of_ended_children().since(before), peak_bytes }
+    let measure = Measure { rows, time, cpu: Cpu::of_ended_children().since(before), peak_bytes };
+    (measure, exit.stderr)
 }
 
 fn to_stdout(backlog: &Backlog, slot: &str, transforms: &str) -> Measure {
     let manifest = manifest(&backlog.db.url(), slot, transforms, &[("out", "{ use: stdout }")]);
-    timed(&manifest, |pgcdc, _| {
-        let Some(mut pipe) = pgcdc.take_stdout() else { panic!("stdout was piped") };
-        let counted = count(&mut pipe, backlog.rows);
-        std::thread::spawn(move || std::io::copy(&mut pipe, &mut std::io::sink()));
-        (counted.lines, counted.last)
-    })
+    timed(&manifest, |pgcdc, _| read_out(pgcdc, backlog.rows))
+}
+
+fn to_stdout_linked(backlog: &Backlog, slot: &str) -> Measure {
+    let manifest = manifest(&backlog.db.url(), slot, DROP_COLUMNS, &[("out", "{ use: stdout }")]);
+    let (measure, said) =
+        timed_program(&program("pgcdc-linked"), &manifest, |pgcdc, _| read_out(pgcdc, backlog.rows));
+    let called = said.contains("linked calls: ") && !said.contains("linked calls: 0 ");
+    assert!(called, "the linked connectors were not called:\n{said}");
+    measure
+}
+
+fn read_out(pgcdc: &mut Pgcdc, rows: u64) -> (u64, Option<Instant>) {
+    let Some(mut pipe) = pgcdc.take_stdout() else { panic!("stdout was piped") };
+    let counted = count(&mut pipe, rows);
+    std::thread::spawn(move || std::io::copy(&mut pipe, &mut std::io::sink()));
+    (counted.lines, counted.last)
 }
 
 fn to_file(backlog: &Backlog, slot: &str) -> Measure {

@@ -5,8 +5,11 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pgcdc_tests::support::database::Database;
 use pgcdc_tests::support::desk::Desk;
+use pgcdc_tests::support::poll;
 use pgcdc_tests::support::usage::Cpu;
 
 use crate::backlog::{Backlog, PUBLICATION};
@@ -15,10 +18,20 @@ use crate::options::Options;
 use crate::report::Report;
 
 const INTERVAL: Duration = Duration::from_millis(1);
+/// How long after the last commit an event may still come.
+const PATIENCE: Duration = Duration::from_secs(20);
 const MARK: &[u8] = b"mark-";
 const DIGITS: usize = 8;
 /// The first second is not counted: caches, and the writer's first plan.
-const WARM_UP: usize = 1_000;
+pub(crate) const WARM_UP: usize = 1_000;
+
+/// What came of one run.
+pub(crate) struct Race {
+    /// Of every transaction after the warm-up.
+    pub(crate) latencies_ms: Vec<f64>,
+    /// How many events had not come when waiting ended; they count as that late.
+    pub(crate) missing: usize,
+}
 
 pub(crate) fn measure(options: &Options, report: &mut Report) {
     let db = Database::create_in(Backlog::server(), "latency");
@@ -31,57 +44,83 @@ pub(crate) fn measure(options: &Options, report: &mut Report) {
             let slot = format!("latency_{round}_{ours}");
             db.execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
             let before = Cpu::of_ended_children();
-            let latencies =
-                if ours { pgcdc(&db, &slot, transactions) } else { recvlogical(&db, &slot, transactions) };
+            let race = if ours {
+                pgcdc(&db, &slot, transactions, &[("out", "{ use: stdout }")])
+            } else {
+                recvlogical(&db, &slot, transactions)
+            };
             let cpu = Cpu::of_ended_children().since(before);
             let name = if ours { "stdout" } else { "pg_recvlogical" };
-            add(report, name, latencies, cpu, transactions);
-            db.execute("truncate marks");
+            assert_eq!(race.missing, 0, "{name} did not deliver everything");
+            add(report, name, race.latencies_ms);
+            let per_million = 1e6 / f64::from(u32::try_from(transactions).unwrap_or(u32::MAX));
+            report.push(name, "latency_cpu_s_per_million", cpu.seconds() * per_million);
+            forget(&db, &slot);
         }
     }
 }
 
-fn add(report: &mut Report, name: &str, mut latencies_ms: Vec<f64>, cpu: Cpu, transactions: usize) {
+/// Removes the slot and the rows, so that no later run pays for them.
+pub(crate) fn forget(db: &Database, slot: &str) {
+    let free = format!("select 'free' from pg_replication_slots where slot_name = '{slot}' and not active");
+    poll::until("a slot to be free", || db.text(&free));
+    db.execute(&format!("select pg_drop_replication_slot('{slot}')"));
+    db.execute("truncate marks");
+}
+
+pub(crate) fn add(report: &mut Report, name: &str, mut latencies_ms: Vec<f64>) {
     latencies_ms.sort_by(f64::total_cmp);
     let at =
         |share: usize| latencies_ms.get((latencies_ms.len() - 1) * share / 100).copied().unwrap_or(f64::NAN);
     eprintln!("{name}: p50 {:.3} ms, p99 {:.3} ms", at(50), at(99));
     report.push(name, "latency_p50_ms", at(50));
     report.push(name, "latency_p99_ms", at(99));
-    let per_million = 1e6 / f64::from(u32::try_from(transactions).unwrap_or(u32::MAX));
-    report.push(name, "latency_cpu_s_per_million", cpu.seconds() * per_million);
 }
 
-fn recvlogical(db: &Database, slot: &str, transactions: usize) -> Vec<f64> {
+fn recvlogical(db: &Database, slot: &str, transactions: usize) -> Race {
     let mut process = recvlogical_command(db.cluster().bin(), &db.url(), slot)
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start pg_recvlogical: {error}"));
     let Some(pipe) = process.stdout.take() else { panic!("stdout was piped") };
-    let latencies = race(db, pipe, transactions);
+    let race = race(db, pipe, process.id(), transactions);
     let _ = process.kill();
     let _ = process.wait();
-    latencies
+    race
 }
 
-fn pgcdc(db: &Database, slot: &str, transactions: usize) -> Vec<f64> {
+/// The sink `out` is the standard output, whatever others there are.
+pub(crate) fn pgcdc(db: &Database, slot: &str, transactions: usize, sinks: &[(&str, &str)]) -> Race {
     let desk = Desk::new();
-    let mut pgcdc = start(&desk, &manifest(&db.url(), slot, "", &[("out", "{ use: stdout }")]));
+    let mut pgcdc = start(&desk, &manifest(&db.url(), slot, "", sinks));
     let Some(pipe) = pgcdc.take_stdout() else { panic!("stdout was piped") };
-    let latencies = race(db, pipe, transactions);
+    let race = race(db, pipe, pgcdc.pid(), transactions);
     pgcdc.kill();
-    latencies
+    race
 }
 
-/// Writes at a steady pace and reads along; milliseconds, without the warm-up.
-fn race(db: &Database, pipe: impl Read + Send, transactions: usize) -> Vec<f64> {
+/// Writes at a steady pace and reads along. What has not come long after the last was written never will: then the
+/// process at the other end of the pipe is killed.
+fn race(db: &Database, pipe: impl Read + Send, pid: u32, transactions: usize) -> Race {
     db.wait_streaming();
     let (committed, arrived) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| read(pipe, transactions));
         let committed = write(db, transactions);
+        let end = Instant::now() + PATIENCE;
+        while !reader.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if let Some(pid) = i32::try_from(pid).ok().filter(|_| !reader.is_finished()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         (committed, reader.join().unwrap_or_else(|_| panic!("the reader failed")))
     });
+    let now = Instant::now();
     let pairs = committed.iter().zip(&arrived).skip(WARM_UP);
-    pairs.filter_map(|(committed, arrived)| Some(milliseconds(*committed, (*arrived)?))).collect()
+    let latencies = pairs.map(|(committed, arrived)| milliseconds(*committed, arrived.unwrap_or(now)));
+    Race {
+        latencies_ms: latencies.collect(),
+        missing: arrived.iter().filter(|arrived| arrived.is_none()).count(),
+    }
 }
 
 /// Negative if the event was faster than the writer's own answer.

@@ -1,12 +1,16 @@
 //! `make bench`: pgcdc beside pg_recvlogical on this machine, in one run; see tests/bench/README.md.
 
 mod backlog;
+mod bars;
+mod boundary;
 mod contender;
 mod count;
 mod first_event;
+mod hung;
 mod idle;
 mod latency;
 mod options;
+mod policy;
 mod report;
 mod webhook;
 
@@ -38,7 +42,17 @@ fn main() -> ExitCode {
     if options.wants("idle") {
         idle::measure(&options, &mut report);
     }
+    if options.wants("policy") {
+        policy::measure(&options, &mut report);
+    }
+    if options.wants("hung") {
+        hung::measure(&options, &mut report);
+    }
+    if options.wants("boundary") {
+        boundary::measure(&options, &mut report);
+    }
     report.print();
+    bars::print(&report);
     match report.save() {
         Ok(path) => {
             eprintln!("written to {}", path.display());

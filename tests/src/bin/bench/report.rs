@@ -11,7 +11,7 @@ use crate::contender::Measure;
 use crate::idle::mebibytes;
 use crate::options::Options;
 
-const COLUMNS: [(&str, &str); 9] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("rows_per_second", "rows/s"),
     ("cpu_s_per_million", "CPU-s/M"),
     ("peak_mib", "peak MiB"),
@@ -21,6 +21,7 @@ const COLUMNS: [(&str, &str); 9] = [
     ("latency_cpu_s_per_million", "CPU-s/M tx"),
     ("idle_cpu_percent", "idle %"),
     ("rss_mib", "RSS MiB"),
+    ("us", "µs"),
 ];
 const SYNCS: usize = 50;
 
@@ -30,11 +31,18 @@ pub(crate) struct Report {
     rounds: u32,
     order: Vec<String>,
     samples: BTreeMap<(String, String), Vec<f64>>,
+    notes: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { rows: options.rows, rounds: options.rounds, order: Vec::new(), samples: BTreeMap::new() }
+        Self {
+            rows: options.rows,
+            rounds: options.rounds,
+            order: Vec::new(),
+            samples: BTreeMap::new(),
+            notes: Vec::new(),
+        }
     }
 
     pub(crate) fn push(&mut self, who: &str, what: &str, value: f64) {
@@ -52,22 +60,37 @@ impl Report {
         }
     }
 
-    fn median(&self, who: &str, what: &str) -> Option<f64> {
-        let mut samples = self.samples.get(&(who.to_owned(), what.to_owned()))?.clone();
-        samples.sort_by(f64::total_cmp);
-        samples.get(samples.len() / 2).copied()
+    /// Something that whoever reads the table has to know.
+    pub(crate) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    fn samples(&self, (who, what): (&str, &str)) -> Option<&[f64]> {
+        self.samples.get(&(who.to_owned(), what.to_owned())).map(Vec::as_slice)
+    }
+
+    pub(crate) fn median(&self, who: &str, what: &str) -> Option<f64> {
+        middle(self.samples((who, what))?.to_vec())
+    }
+
+    /// The median of the ratios of each round.
+    pub(crate) fn ratio(&self, of: (&str, &str), to: (&str, &str)) -> Option<f64> {
+        let pairs = self.samples(of)?.iter().zip(self.samples(to)?);
+        middle(pairs.map(|(of, to)| of / to).collect())
     }
 
     pub(crate) fn print(&self) {
         let seen = |what: &str| self.order.iter().any(|who| self.median(who, what).is_some());
         let columns: Vec<_> = COLUMNS.into_iter().filter(|(what, _)| seen(what)).collect();
         println!("{} rows, medians of {}; an fsync takes {:.2} ms here", self.rows, self.rounds, sync_ms());
-        print!("{:<24}", "");
+        print!("{:<28}", "");
         columns.iter().for_each(|(_, title)| print!("{title:>12}"));
         println!("{:>12}", "of the first");
         let base = self.order.first().and_then(|who| self.median(who, "rows_per_second"));
         for who in &self.order {
-            print!("{who:<24}");
+            print!("{who:<28}");
             for (what, _) in &columns {
                 match self.median(who, what) {
                     Some(value) if value >= 1000.0 => print!("{value:>12.0}"),
@@ -78,6 +101,7 @@ impl Report {
             let ratio = self.median(who, "rows_per_second").zip(base).map(|(own, base)| own / base);
             println!("{:>12}", ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")));
         }
+        self.notes.iter().for_each(|note| println!("{note}"));
     }
 
     /// Writes `bench/<seconds since 1970>.json` under the target folder.
@@ -93,12 +117,17 @@ impl Report {
             }
         }
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let whole = json!({ "rows": self.rows, "rounds": self.rounds, "cores": cores, "results": results });
+        let whole = json!({ "rows": self.rows, "rounds": self.rounds, "cores": cores, "notes": self.notes, "results": results });
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(&path, format!("{whole:#}\n")))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok(path)
     }
+}
+
+fn middle(mut samples: Vec<f64>) -> Option<f64> {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied()
 }
 
 /// The median time that this device takes to sync 4 KiB: the measure of every promise about files.

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::bytes_of;
-use crate::Result;
+use super::{batches, bytes_of};
 use crate::batch::Part;
+use crate::{Result, linked};
 
 pub(crate) type Printer = Box<dyn FnMut(&str, &[u8])>;
 
@@ -15,6 +15,10 @@ thread_local! {
 }
 
 pub(crate) async fn write(stream: String, body: Vec<Part<'_>>) -> Result<()> {
+    if linked::is_under_way() {
+        linked::print(stream, batches::chunks(&body)?);
+        return Ok(());
+    }
     let bytes = bytes_of(&body)?;
     let printed = PRINTER.with_borrow_mut(|printer| printer.as_mut().map(|printer| printer(&stream, &bytes)));
     if printed.is_some() {

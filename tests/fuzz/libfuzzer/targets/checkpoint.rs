@@ -1,0 +1,4 @@
+//! See `checkpoint` in ../../src/targets.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pgcdc_fuzz::run("checkpoint", bytes));

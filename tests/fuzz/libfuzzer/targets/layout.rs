@@ -1,0 +1,4 @@
+//! See `layout` in ../../src/targets.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pgcdc_fuzz::run("layout", bytes));

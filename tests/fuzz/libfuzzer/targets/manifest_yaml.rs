@@ -1,0 +1,4 @@
+//! See `manifest_yaml` in ../../src/targets.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pgcdc_fuzz::run("manifest_yaml", bytes));
