@@ -5,6 +5,7 @@ mod ack;
 pub mod admin;
 mod batch;
 mod bus;
+pub mod certify;
 pub mod cli;
 pub mod component;
 mod console;

@@ -83,6 +83,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
         }
         Command::Status(status) => super::ask::status(&status, &global),
         Command::Checkpoint { action } => super::memory::command(action, &global),
+        Command::Certify(options) => block_on(crate::certify::command(options)),
         Command::Version => show(format!("pgcdc {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {
             args::completion(shell, shipped, &mut std::io::stdout());
