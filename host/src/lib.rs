@@ -11,6 +11,7 @@ pub mod component;
 mod console;
 mod dlq;
 mod egress;
+mod fault;
 mod files;
 pub mod manifest;
 pub mod pipeline;

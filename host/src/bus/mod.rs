@@ -53,6 +53,8 @@ impl Fanout {
         metrics: Arc<Metrics>,
     ) -> Fanout {
         let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
+        #[cfg(feature = "faults")]
+        let before = |index| before(index).map(crate::fault::whole_transaction);
         let entrance = |(index, (lane, mode))| Entrance { lane, mode, before: before(index) };
         let lanes: Vec<Entrance> = lanes.enumerate().map(entrance).collect();
         metrics.lanes(lanes.len() as u64);
@@ -66,6 +68,7 @@ impl Fanout {
         first: OrderKey,
         last: OrderKey,
     ) -> Result<(), Closed> {
+        crate::fault::point!("bus::push::before");
         let bytes = batch.len_bytes() as u64;
         let receipts = self.acks.deliver(last, bytes).map_err(|error| {
             tracing::error!(%error, "batch refused by its own bookkeeping");
@@ -73,6 +76,8 @@ impl Fanout {
         })?;
         self.metrics.received(u64::from(batch.events()));
         for (entrance, receipt) in self.lanes.iter_mut().zip(receipts) {
+            #[cfg(feature = "faults")]
+            let receipt = crate::fault::settled_early(receipt);
             let Some(owed) = entrance.owed(&batch, first, last) else {
                 receipt.settle();
                 continue;
@@ -82,6 +87,7 @@ impl Fanout {
                 Mode::Fast => entrance.lane.offer(owed, receipt, &self.metrics)?,
             }
         }
+        crate::fault::point!("bus::push::after");
         Ok(())
     }
 }

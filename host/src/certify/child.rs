@@ -101,11 +101,7 @@ sinks:
         let log_file = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let mut command = self.command(&["run", MANIFEST, "--skip-validation"]);
         if let Some(Fault { point, action, after }) = fault {
-            let then = match action.as_str() {
-                "delay" => "1*sleep(1500)".to_owned(),
-                other => format!("1*return({other})"),
-            };
-            command.env("FAILPOINTS", format!("{point}={after}*off->{then}"));
+            command.env("PGCDC_FAULT", format!("{point} {after} {action}"));
         }
         let mut child = command
             .stdout(Stdio::piped())

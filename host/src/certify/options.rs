@@ -23,6 +23,9 @@ pub struct Options {
     /// Writers at work at once
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub writers: u32,
+    /// Of an executable that can be told to fail: only at places whose names begin so
+    #[arg(long, value_name = "PREFIX", default_value = "", hide = true)]
+    pub places: String,
     /// Cumulate over runs, in this file
     #[arg(long, value_name = "FILE")]
     pub points: Option<PathBuf>,

@@ -100,7 +100,8 @@ impl Plan {
         // A fault that never strikes must not keep the run waiting: then the kill comes.
         let when = if fault.is_some() { When::AfterFirst(150 + self.draw.below(1_500)) } else { when };
         let how = match self.draw.below(20) {
-            0 => How::Stop,
+            // Before its first delivery it may not yet know how to stop.
+            0 if matches!(when, When::AfterFirst(_)) => How::Stop,
             1 => How::StopThenKill(self.draw.below(60)),
             _ => How::Kill,
         };

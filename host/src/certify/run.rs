@@ -106,7 +106,8 @@ impl<'a> Proof<'a> {
         let inbox = Inbox::new();
         let receiver = Receiver::start(&inbox, &draw).await?;
         let child = child::Desk::new(program, folder.path(), &options.db, &options.name, &receiver.url())?;
-        let faults = child.faults();
+        let mut faults = child.faults();
+        faults.retain(|(place, _)| place.starts_with(&options.places));
         let desk = Desk::new();
         let evidence = Evidence { slot_start: objects.confirmed().await?, ..Evidence::default() };
         Ok(Proof {

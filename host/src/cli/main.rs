@@ -22,6 +22,10 @@ pub fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == cache::COMPILE_COMMAND) {
         return cache::compile_command();
     }
+    #[cfg(feature = "faults")]
+    if let Some(code) = crate::fault::command() {
+        return code;
+    }
     let invocation = match args::parse(std::env::args_os(), registry::shipped()) {
         Ok(invocation) => invocation,
         Err(error) => {

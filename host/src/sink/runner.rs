@@ -123,6 +123,7 @@ impl Runner {
             self.sequence += 1;
             self.writing.push(Box::pin(async move {
                 let began = Instant::now();
+                crate::fault::point!("sink::send::before");
                 let answer = instance.write(batch, sequence, attempt).await;
                 Back { ticket, sequence, began, answer }
             }));
@@ -170,6 +171,7 @@ impl Runner {
     }
 
     async fn came_back(&mut self, back: Back) -> Result<(), String> {
+        crate::fault::point!("sink::send::after");
         self.lane.metrics.delivery_took(&self.lane.name, back.began.elapsed());
         let answer = match back.answer {
             Ok(outcome) => Ok(outcome),
@@ -219,7 +221,9 @@ impl Runner {
 
     fn finish(&self, work: Work) {
         self.lane.status.delivered(&work.batch);
+        crate::fault::point!("ack::settle::before");
         work.receipt.settle();
+        crate::fault::point!("ack::settle::after");
         drop(work.room);
     }
 

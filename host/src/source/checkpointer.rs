@@ -100,7 +100,15 @@ impl Checkpointer {
             let checkpoint = checkpoint(&wal, storable, standing);
             if self.link.checkpoint().as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(|e| crate::store::Error(e.to_string()))?;
+                #[cfg(feature = "faults")]
+                crate::fault::confirm_early(&wal.progress, storable);
+                if crate::fault::fails!("store::write::before") {
+                    return Err(crate::store::Error("a fault that was asked for".into()));
+                }
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;
+                if crate::fault::fails!("store::write::after") {
+                    return Err(crate::store::Error("a fault that was asked for".into()));
+                }
                 self.link.set_checkpoint(checkpoint);
             }
         }

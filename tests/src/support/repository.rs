@@ -20,6 +20,14 @@ pub fn pgcdc_binary() -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no pgcdc binary: run `make build`, or set PGCDC_BIN"))
 }
 
+/// The same with places that can be told to fail: `$PGCDC_FAULTS_BIN`, or what `make faults` leaves in the target folder.
+#[must_use]
+pub fn faulty_binary() -> Option<PathBuf> {
+    let named = std::env::var_os("PGCDC_FAULTS_BIN").map(PathBuf::from);
+    let path = named.or_else(|| target_folder().map(|target| target.join("faults/pgcdc")))?;
+    path.is_file().then_some(path)
+}
+
 /// The folder that this program was built into.
 #[must_use]
 pub fn target_folder() -> Option<PathBuf> {
