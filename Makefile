@@ -13,6 +13,7 @@ DENY_VERSION := 0.20.2
 export PATH := $(abspath $(TARGET))/tools/bin:$(PATH)
 
 .PHONY: help setup guests pack build demo test unit lint deny bench check clean
+.PHONY: faults certify
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,8 +57,17 @@ deny:
 	    CARGO_TARGET_DIR=$(TARGET)/tools/target $(CARGO) install cargo-deny --locked --version $(DENY_VERSION) --root $(TARGET)/tools
 	cargo-deny --locked --workspace check --hide-inclusion-graph licenses bans sources
 
-unit: build
+unit: build faults
 	$(CARGO) test --release --workspace --no-fail-fast
+
+# The same program with places that can be told to fail. It is built in the same folder, so what is shipped is put back behind it.
+faults: setup pack
+	$(HOST) --bins --features pgcdc/faults
+	@mkdir -p $(TARGET)/faults && cp $(TARGET)/release/pgcdc $(TARGET)/faults/pgcdc
+	$(HOST) --bins
+
+certify: faults ## kills and faults on a throwaway PostgreSQL, cumulated: n of 10,000; more: make certify ARGS="--kills 2000"
+	$(TARGET)/release/certify $(ARGS)
 
 bench: build ## side by side with pg_recvlogical; quick look: make bench ARGS=--quick
 	$(TARGET)/release/bench $(ARGS)

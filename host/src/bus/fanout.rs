@@ -54,6 +54,8 @@ impl Fanout {
         metrics: Arc<Metrics>,
     ) -> Fanout {
         let before = |index: usize| Some(acks.before(index)).filter(|mark| *mark != crate::source::NOTHING);
+        #[cfg(feature = "faults")]
+        let before = |index| before(index).map(crate::fault::whole_transaction);
         let entrance = |(index, (lane, mode))| {
             let (before, valve) = (before(index), acks.valve(index));
             Entrance { lane, mode, before, has_it: false, valve }
@@ -77,12 +79,15 @@ impl Fanout {
         first: OrderKey,
         last: OrderKey,
     ) -> Result<(), Closed> {
+        crate::fault::point!("bus::push::before");
         let receipts = self.register(last, batch.len_bytes() as u64).await?;
         self.metrics.received(u64::from(batch.events()));
         let mut waiting: Vec<Waiting> = Vec::new();
         // A lane that is owed nothing had it before the process started: it is ahead, and waits for what is new.
         let mut ahead = false;
         for (index, (entrance, receipt)) in self.lanes.iter_mut().zip(receipts).enumerate() {
+            #[cfg(feature = "faults")]
+            let receipt = crate::fault::settled_early(receipt);
             let Some(batch) = entrance.owed(&batch, first, last) else {
                 entrance.has_it = false;
                 ahead = true;
@@ -106,7 +111,11 @@ impl Fanout {
                 },
             };
         }
-        if waiting.is_empty() { Ok(()) } else { self.wait(waiting, ahead).await }
+        if !waiting.is_empty() {
+            self.wait(waiting, ahead).await?;
+        }
+        crate::fault::point!("bus::push::after");
+        Ok(())
     }
 
     /// A receipt for each lane. Waits while a lane has more batches unanswered than can be kept account of.

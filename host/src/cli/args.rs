@@ -86,6 +86,8 @@ pub enum Command {
         #[command(subcommand)]
         action: Checkpoint,
     },
+    /// Prove on your own database that nothing is lost: kills pgcdc again and again, and checks what arrived
+    Certify(crate::certify::Options),
     /// Show the version
     Version,
     /// Print completions for a shell

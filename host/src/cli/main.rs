@@ -21,6 +21,10 @@ pub fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == cache::COMPILE_COMMAND) {
         return cache::compile_command();
     }
+    #[cfg(feature = "faults")]
+    if let Some(code) = crate::fault::command() {
+        return code;
+    }
     let invocation = match args::parse(std::env::args_os(), registry::shipped()) {
         Ok(invocation) => invocation,
         Err(error) => {
@@ -90,6 +94,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
         Command::Status(status) => super::ask::status(&status, &global),
         Command::Dlq { action } => super::dlq::command(action, &global),
         Command::Checkpoint { action } => super::memory::command(action, &global),
+        Command::Certify(options) => block_on(crate::certify::command(options)),
         Command::Version => show(format!("pgcdc {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {
             args::completion(shell, shipped, &mut std::io::stdout());

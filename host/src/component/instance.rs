@@ -128,6 +128,9 @@ impl Instance {
             > + Send
             + 'static,
     {
+        if crate::fault::fails!("guest::call::before") {
+            return Err(Failure::Dead("a fault that was asked for".into()));
+        }
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |accessor, exports| {
             Box::pin(async move {
@@ -141,6 +144,9 @@ impl Instance {
                 return Err(self.dead().await);
             }
             match answered.await {
+                Ok(_) if crate::fault::fails!("guest::call::after") => {
+                    Err(Failure::Dead("a fault that was asked for".into()))
+                }
                 Ok(result) => result.map_err(Failure::Refused),
                 Err(_) => Err(self.dead().await),
             }

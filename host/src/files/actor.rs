@@ -67,7 +67,7 @@ impl Actor {
             return;
         }
         let (file, waiting) = (Arc::clone(&self.file), std::mem::take(&mut self.waiting));
-        self.syncing = Some(tokio::task::spawn_blocking(move || (file.sync_data(), waiting)));
+        self.syncing = Some(tokio::task::spawn_blocking(move || (sync(&file), waiting)));
     }
 
     fn end_sync(&mut self, done: Option<(std::io::Result<()>, Vec<Answer<()>>)>) {
@@ -165,8 +165,16 @@ impl Actor {
     }
 }
 
+fn sync(file: &File) -> std::io::Result<()> {
+    crate::fault::io!("files::sync::before");
+    file.sync_data()?;
+    crate::fault::io!("files::sync::after");
+    Ok(())
+}
+
 fn replace(file: &File, content: &[u8]) -> std::io::Result<()> {
     let mut file = file;
+    crate::fault::io!("files::write::before");
     file.set_len(0)?;
     file.write_all(content)
 }
@@ -197,9 +205,11 @@ fn mend(file: &File, separator: u8) -> std::io::Result<u64> {
 
 fn append(file: &File, chunks: &[Bytes]) -> std::io::Result<u64> {
     let mut file = file;
+    crate::fault::io!("files::write::before");
     for chunk in chunks {
         file.write_all(chunk)?;
     }
+    crate::fault::io!("files::write::after");
     file.stream_position()
 }
 

@@ -235,6 +235,7 @@ impl Runner {
         let span = tracing::debug_span!("deliver", sink = &*self.lane.name, events, attempt);
         let write = async move {
             let began = Instant::now();
+            crate::fault::point!("sink::send::before");
             let answer = match timeout {
                 None => Answer::Came(instance.write(batch, sequence, attempt).await),
                 Some(limit) => {
@@ -312,6 +313,7 @@ impl Runner {
     }
 
     async fn came_back(&mut self, back: Back) -> Result<(), String> {
+        crate::fault::point!("sink::send::after");
         self.lane.metrics.delivery_took(&self.lane.name, back.took);
         let late = matches!(back.answer, Answer::Late(_));
         let answer = match back.answer {
@@ -380,7 +382,9 @@ impl Runner {
 
     fn finish(&self, work: Work) {
         self.lane.status.delivered(&work.batch);
+        crate::fault::point!("ack::settle::before");
         work.receipt.settle();
+        crate::fault::point!("ack::settle::after");
         drop(work.room);
     }
 

@@ -113,7 +113,15 @@ impl Checkpointer {
             let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
             if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
+                #[cfg(feature = "faults")]
+                crate::fault::confirm_early(&wal.progress, storable);
+                if crate::fault::fails!("store::write::before") {
+                    return Err(crate::store::Error::new("a fault that was asked for"));
+                }
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;
+                if crate::fault::fails!("store::write::after") {
+                    return Err(crate::store::Error::new("a fault that was asked for"));
+                }
                 self.link.set_checkpoint(checkpoint);
             }
         }

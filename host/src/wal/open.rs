@@ -66,6 +66,8 @@ impl Opening {
         let publication = self.publication(kept.is_some()).await?;
         let identity = self.identity(&system, &publication);
         let stored = stored.filter(|_| self.plan.slot.is_some());
+        #[cfg(feature = "faults")]
+        let stored = crate::fault::furthest(stored, kept.as_ref());
         let moved = stored.as_ref().is_some_and(|stored| stored.identity.timeline != system.timeline);
         let history = if moved { self.connection.history(system.timeline).await? } else { Vec::new() };
         let facts = ServerFacts { identity: identity.clone(), end: system.end, history };

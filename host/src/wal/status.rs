@@ -78,7 +78,9 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
         }
         let close = signals.close.load(Ordering::Acquire);
         let ask = signals.ask.swap(false, Ordering::AcqRel);
+        crate::fault::io!("wal::status::before");
         write.write_all(&update(&progress, ask)).await?;
+        crate::fault::io!("wal::status::after");
         if close {
             // CopyDone, then Terminate: the server sends what it has sent, and frees the slot.
             write.write_all(&[b'c', 0, 0, 0, 4, b'X', 0, 0, 0, 4]).await?;

@@ -185,6 +185,9 @@ impl Loop {
 
     /// Takes what the socket has at this moment. False: nothing.
     async fn fill_now(&mut self) -> Result<bool, Error> {
+        if crate::fault::fails!("wal::read::before") {
+            return self.was_read(Err(io::ErrorKind::ConnectionReset.into())).map(|()| false);
+        }
         let input = &mut self.reader.input;
         let read = poll_fn(|cx| {
             std::task::Poll::Ready(match input.poll_fill(cx) {
@@ -212,6 +215,7 @@ impl Loop {
 
     fn was_read(&mut self, read: io::Result<usize>) -> Result<(), Error> {
         let error = match read {
+            Ok(1..) if crate::fault::fails!("wal::read::after") => io::ErrorKind::ConnectionReset.into(),
             Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"),
             Ok(_) => {
                 self.now_us = now_us();
@@ -258,13 +262,16 @@ fn feed(
     now_us: i64,
 ) -> Result<(Fed, Option<Finished>), BadStream> {
     let feed = |assembler: &mut Assembler| {
+        crate::fault::point!("wal::decode::before");
         if bytes == data.len() {
             assembler.feed(at, data, now_us)
         } else {
             assembler.feed_head(at, data, bytes as u64, now_us)
         }
     };
-    match feed(assembler)? {
+    let fed = feed(assembler)?;
+    crate::fault::point!("wal::decode::after");
+    match fed {
         Fed::Full => {
             let batch = assembler.take_batch();
             Ok((feed(assembler)?, batch))

@@ -1,0 +1,148 @@
+//! What a run has shown, for people and for machines.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::anomaly::{Anomaly, Name};
+use super::checker::SinkCount;
+use super::points::{GOAL, Points};
+
+/// Anomalies that are shown one by one.
+const SHOWN_MAX: usize = 20;
+
+/// Everything about one run.
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) took: Duration,
+    pub(crate) transactions: u64,
+    pub(crate) committed: u64,
+    /// Their answer never came; the source was asked.
+    pub(crate) unknown: u64,
+    pub(crate) changes: u64,
+    pub(crate) stops: u64,
+    pub(crate) sinks: Vec<SinkCount>,
+    pub(crate) anomalies: Vec<Anomaly>,
+    /// This run's.
+    pub(crate) points: Points,
+    /// With all runs before.
+    pub(crate) sum: Option<Points>,
+}
+
+impl Report {
+    fn count(&self, name: Name) -> usize {
+        self.anomalies.iter().filter(|anomaly| anomaly.name == name).count()
+    }
+
+    /// For people.
+    pub(crate) fn text(&self, kept: Option<&Path>) -> String {
+        let mut text = String::new();
+        let _ = self.write(&mut text, kept);
+        text
+    }
+
+    fn write(&self, text: &mut String, kept: Option<&Path>) -> std::fmt::Result {
+        writeln!(text, "seed      {}", self.seed)?;
+        writeln!(
+            text,
+            "source    {} transactions, {} committed, {} settled by asking; {} changes",
+            self.transactions, self.committed, self.unknown, self.changes
+        )?;
+        writeln!(
+            text,
+            "crashes   {} in {:.1} s, and {} clean stops",
+            self.points.total(),
+            self.took.as_secs_f64(),
+            self.stops
+        )?;
+        for sink in &self.sinks {
+            writeln!(
+                text,
+                "{:<9} {} deliveries of {} changes; repeated inside the window {}, outside {}",
+                sink.name, sink.deliveries, sink.changes, sink.repeated_inside, sink.repeated_outside
+            )?;
+        }
+        writeln!(text, "recovery  {}", recovery(&self.points))?;
+        if self.anomalies.is_empty() {
+            writeln!(text, "anomalies none")?;
+        } else {
+            let names = Name::ALL.into_iter().map(|name| (name.as_str(), self.count(name)));
+            let names: Vec<String> = names
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            writeln!(text, "anomalies {}", names.join(", "))?;
+            for anomaly in self.anomalies.iter().take(SHOWN_MAX) {
+                writeln!(text, "  {anomaly}")?;
+            }
+        }
+        if let Some(sum) = &self.sum {
+            writeln!(
+                text,
+                "so far    {} of {GOAL} crash points in {} runs; lost {}, repeated inside the window {}, outside {}; recovery {}",
+                sum.total(),
+                sum.runs,
+                sum.anomalies.get(Name::Lost.as_str()).unwrap_or(&0),
+                sum.repeated_inside,
+                sum.repeated_outside,
+                recovery(sum)
+            )?;
+        }
+        if let Some(kept) = kept {
+            writeln!(text, "kept      {}", kept.display())?;
+        }
+        Ok(())
+    }
+
+    /// For machines.
+    pub(crate) fn json(&self, kept: Option<&Path>) -> String {
+        let sinks = self.sinks.iter().map(|sink| {
+            json!({
+                "name": sink.name,
+                "deliveries": sink.deliveries,
+                "changes": sink.changes,
+                "repeated_inside_window": sink.repeated_inside,
+                "repeated_outside_window": sink.repeated_outside,
+            })
+        });
+        let counts: serde_json::Map<String, serde_json::Value> =
+            Name::ALL.into_iter().map(|name| (name.as_str().to_owned(), self.count(name).into())).collect();
+        let document = json!({
+            "seed": self.seed,
+            "took_ms": self.took.as_millis() as u64,
+            "transactions": {
+                "all": self.transactions, "committed": self.committed, "settled_by_asking": self.unknown,
+            },
+            "changes": self.changes,
+            "crashes": self.points.crashes,
+            "crash_points": self.points.total(),
+            "clean_stops": self.stops,
+            "sinks": sinks.collect::<Vec<_>>(),
+            "recovery_ms": {
+                "count": self.points.recovery_ms.len(),
+                "p50": self.points.recovery_percentile(50),
+                "p99": self.points.recovery_percentile(99),
+                "max": self.points.recovery_ms.last(),
+            },
+            "anomalies": counts,
+            "first": self.anomalies.iter().take(SHOWN_MAX).map(ToString::to_string).collect::<Vec<_>>(),
+            "so_far": self.sum.as_ref().map(|sum| json!({
+                "crash_points": sum.total(), "goal": GOAL, "runs": sum.runs, "anomalies": sum.anomalies,
+                "p50": sum.recovery_percentile(50), "p99": sum.recovery_percentile(99),
+            })),
+            "kept": kept,
+        });
+        format!("{document:#}\n")
+    }
+}
+
+fn recovery(points: &Points) -> String {
+    match (points.recovery_percentile(50), points.recovery_percentile(99), points.recovery_ms.last()) {
+        (Some(p50), Some(p99), Some(most)) => {
+            format!("p50 {p50} ms, p99 {p99} ms, most {most} ms, of {}", points.recovery_ms.len())
+        }
+        _ => "none was measured".to_owned(),
+    }
+}

@@ -1,0 +1,73 @@
+//! `pgcdc certify`, the command: it proves a sound pgcdc, leaves nothing behind, and touches nothing that is not its own.
+
+use std::process::{Command, Output};
+
+use pgcdc_tests::support::database::Database;
+use pgcdc_tests::support::exact::Exact;
+use pgcdc_tests::support::repository::{pgcdc_binary, root};
+
+fn certify(db: &Database, arguments: &[&str]) -> Output {
+    let mut command = Command::new(pgcdc_binary());
+    command.env_clear().args(["certify", "--db", &db.url()]).args(arguments);
+    command.output().unwrap_or_else(|error| panic!("pgcdc does not run: {error}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Schemas, publications and slots of certify's name.
+const LEFT: &str = "select (select count(*) from pg_namespace where nspname = 'pgcdc_certify')
+    + (select count(*) from pg_publication) + (select count(*) from pg_replication_slots)";
+
+#[test]
+fn kills_at_random_lose_nothing_and_leave_nothing() {
+    let db = Database::alone("certify");
+    let output = certify(&db, &["--kills", "60", "--json"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", text(&output.stderr));
+    let report = Exact::parse(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    println!("{said}");
+    assert_eq!(report.get("crash_points").and_then(Exact::integer), Some(60));
+    let Some(Exact::Object(anomalies)) = report.get("anomalies") else { panic!("{said}") };
+    assert!(anomalies.len() > 8 && anomalies.values().all(|count| count.integer() == Some(0)), "{said}");
+    assert!(report.get("changes").and_then(Exact::integer) > Some(100), "{said}");
+    assert_eq!(db.text(&format!("select ({LEFT})::text")).as_deref(), Some("0"));
+}
+
+#[test]
+fn what_is_there_already_is_refused_and_stays() {
+    let db = Database::alone("taken");
+    db.execute("create schema pgcdc_certify; create table pgcdc_certify.mine (n int)");
+    let output = certify(&db, &["--kills", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    for word in ["a schema named pgcdc_certify already", "--name", "drop schema"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(db.text("select count(*)::text from pgcdc_certify.mine").as_deref(), Some("0"));
+    let output = certify(&db, &["--kills", "1", "--name", "other"]);
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let bad = certify(&db, &["--name", "x; drop table y"]);
+    assert_eq!(bad.status.code(), Some(1));
+}
+
+#[test]
+fn the_shipped_executable_has_no_place_that_can_be_told_to_fail() {
+    let list = root().join("host/src/fault/told.rs");
+    let list = std::fs::read_to_string(&list).unwrap_or_else(|error| panic!("{}: {error}", list.display()));
+    let places: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next())
+        .filter(|name| name.contains("::"))
+        .collect();
+    assert!(places.len() >= 20, "{places:?}");
+    let executable = std::fs::read(pgcdc_binary()).unwrap_or_else(|error| panic!("{error}"));
+    let words = places.into_iter().chain(["PGCDC_FAULT", "max-slot-stored", "confirm-before-store"]);
+    for word in words {
+        let found = executable.windows(word.len()).any(|window| window == word.as_bytes());
+        assert!(!found, "the shipped executable contains `{word}`");
+    }
+    let asked = Command::new(pgcdc_binary()).arg("faults").output().unwrap_or_else(|error| panic!("{error}"));
+    assert!(!asked.status.success());
+}
