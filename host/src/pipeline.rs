@@ -23,10 +23,10 @@ pub use build::{Plan, Workshop};
 pub use reload::{ReloadDesk, Reloaded, Reread};
 
 mod build;
-mod lock;
-mod pressure;
 mod changes;
 mod drain;
+mod lock;
+mod pressure;
 mod reload;
 
 /// What runs, for whoever shows it.
@@ -162,7 +162,11 @@ impl Pipeline {
 
     /// Runs until `shutdown`, until every source has ended, or until one fails for good; then drains: sources, lanes,
     /// last checkpoints.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>, drain_max: Duration) -> Result<(), String> {
+    pub async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        drain_max: Duration,
+    ) -> Result<(), String> {
         let [mut sources, mut lanes, mut checkpointers, mut beside] = [(); 4].map(|()| Tasks::new());
         self.checkpointers.into_iter().for_each(|checkpointer| drop(checkpointers.spawn(checkpointer.run())));
         self.lanes.into_iter().for_each(|(lane, queue)| drop(lanes.spawn(lane.run(queue))));

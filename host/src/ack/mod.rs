@@ -52,7 +52,7 @@ impl Acks {
     }
 
     /// Another process has done this much of lanes, by name.
-    pub(crate) fn remember(&self, marks: & BTreeMap<String, LaneMark>) {
+    pub(crate) fn remember(&self, marks: &BTreeMap<String, LaneMark>) {
         self.lock().remember(marks);
     }
 

@@ -8,13 +8,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use pgcdc_core::pressure::Zone;
 
 use super::metrics::Metrics;
 use super::overview;
+use super::reload::{self, Token};
 use crate::cli::status::Status;
-use crate::pipeline::Board;
+use crate::pipeline::{Board, ReloadDesk};
 
 /// What is served.
 #[derive(Clone)]

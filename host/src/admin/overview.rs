@@ -23,7 +23,7 @@ pub(super) fn sources(board: &Board) -> Vec<SourceStatus> {
         let told = trouble.as_ref().filter(|_| !one.is_up());
         SourceStatus {
             name: shown.name.to_string(),
-            uses: shown.uses.to_string(),
+            uses: shown.uses.get().to_string(),
             state,
             position: Some(one.position().to_string()).filter(|_| one.position().is_some()),
             lag_bytes: Some(one.lag_bytes()),
@@ -55,7 +55,7 @@ pub(super) fn sinks(board: &Board) -> Vec<SinkStatus> {
             let behind_s = if in_flight == 0 { None } else { one.behind_s() };
             all.push(SinkStatus {
                 name: shown.name.to_string(),
-                uses: shown.uses.to_string(),
+                uses: shown.uses.get().to_string(),
                 source: several.then(|| source.name.to_string()),
                 state: doing(one.is_up(), trouble.is_some()),
                 position: Some(position.to_string()).filter(|_| position.is_some()),

@@ -84,7 +84,7 @@ fn from_flags(db: &str, dlq_table: Option<&str>) -> Manifest {
         detectors: Vec::new(),
         transforms: Vec::new(),
         sinks: Vec::new(),
-        dlq: Some(Dlq { connector, raw: false }),
+        dlq: Some(Dlq { connector, raw: false, window: None }),
         checkpoint: None,
         secrets: Vec::new(),
         settings: Overrides::default(),

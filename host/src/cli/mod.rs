@@ -23,8 +23,8 @@ pub mod main;
 mod memory;
 mod policy_flags;
 mod pressure_flags;
-mod standby;
 mod signals;
+mod standby;
 pub mod status;
 mod table;
 

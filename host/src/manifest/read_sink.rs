@@ -48,8 +48,17 @@ fn routes(node: &Node, what: &str, problems: &mut Problems) -> Option<Vec<At<Str
 }
 
 fn policy(node: &Node, what: &str, problems: &mut Problems) -> Option<Policy> {
-    let known =
-        ["retries", "backoff", "timeout", "rate_limit", "rate_burst", "breaker", "on_full", "overflow", "priority"];
+    let known = [
+        "retries",
+        "backoff",
+        "timeout",
+        "rate_limit",
+        "rate_burst",
+        "breaker",
+        "on_full",
+        "overflow",
+        "priority",
+    ];
     let fields = Fields::new(node, what, &known, problems)?;
     let policy = Policy {
         retries: fields.read("retries", problems, fields::count(0)),

@@ -20,7 +20,7 @@ pub(crate) mod takeover;
 
 pub(crate) use checkpointer::{Checkpointer, key};
 pub(crate) use lag::watch as watch_lag;
-pub(crate) use link::{SourceLink, Wal};
+pub(crate) use link::SourceLink;
 pub(crate) use runner::{Runner, marks};
 
 use pgcdc_core::assembler::Refused;

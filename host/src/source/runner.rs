@@ -114,7 +114,7 @@ impl Runner {
         self.metrics.source_up(&self.link.name, true);
         let mut expected: Option<(u64, u64)> = None;
         if self.link.take_moved() {
-            self.acks.remember(marks(&self.link));
+            self.acks.remember(&marks(&self.link));
             self.fanout.remember();
         }
         loop {

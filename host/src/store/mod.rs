@@ -84,8 +84,9 @@ impl Memory {
     /// The same from a store that is opened anew: what another process has written counts, too.
     pub(crate) async fn read_anew(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let mut inner = self.0.lock().await;
-        inner.instance = open(&inner.blueprint, &inner.config).await.map_err(|e| Error(e.to_string()))?;
-        Ok(inner.load(key).await?.into_iter().find(|(found, _)| found == key).map(|(_, value)| value))
+        inner.instance = open(&inner.blueprint, &inner.config).await.map_err(Error::new)?;
+        drop(inner);
+        self.get(key).await
     }
 
     /// Durable when it returns; none removes the key.

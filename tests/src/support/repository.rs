@@ -25,6 +25,8 @@ pub fn pgcdc_binary() -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     let found = target_folder().map(|target| target.join("release").join(name)).filter(|path| path.is_file());
     found.unwrap_or_else(|| panic!("there is no {name}: run `make build`"))
+}
+
 /// The same with places that can be told to fail: `$PGCDC_FAULTS_BIN`, or what `make faults` leaves in the target folder.
 #[must_use]
 pub fn faulty_binary() -> Option<PathBuf> {

@@ -48,7 +48,8 @@ impl Workshop {
     fn connectors(&self) -> impl Iterator<Item = &Ready> {
         let sinks = self.plan.checked.sinks.iter();
         let of_sinks = sinks.flat_map(|sink| std::iter::once(&sink.connector).chain(&sink.transforms));
-        let others = self.plan.checked.dlq.iter().map(|dlq| &dlq.connector).chain(&self.plan.checked.checkpoint);
+        let others =
+            self.plan.checked.dlq.iter().map(|dlq| &dlq.connector).chain(&self.plan.checked.checkpoint);
         others.chain(of_sinks).chain(&self.plan.checked.detectors).chain(&self.plan.checked.transforms)
     }
 }
