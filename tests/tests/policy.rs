@@ -17,6 +17,8 @@ use pgcdc_tests::support::poll;
 use pgcdc_tests::support::receiver::{Delivery, Fault, Receiver};
 
 const BACKOFF: &str = "backoff: { base: 10ms, cap: 50ms }";
+/// The same, and a Retry-After of up to ten seconds is honoured.
+const PATIENT: &str = "backoff: { base: 10ms, cap: 1s }";
 
 struct Scene {
     db: Database,
@@ -123,7 +125,7 @@ fn letter_rows(letters: &[Exact]) -> Vec<i64> {
 
 #[test]
 fn a_date_in_retry_after_is_waited_for_by_the_receivers_clock() {
-    let scene = hook("retry_date", BACKOFF, "");
+    let scene = hook("retry_date", PATIENT, "");
     // The receiver's clock is decades off; its date and its Date differ by two seconds.
     let refusal =
         [("Date", "Fri, 31 Dec 1999 23:59:57 GMT"), ("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT")];
@@ -149,7 +151,7 @@ fn an_absurd_retry_after_is_capped() {
 
 #[test]
 fn a_server_that_asks_for_a_pause_is_not_asked_for_every_row() {
-    let scene = hook("pause", BACKOFF, "");
+    let scene = hook("pause", PATIENT, "");
     scene.receiver.rule(|_| Some(Fault::RejectFor(429, 1)));
     scene.insert(1, 500);
     scene.receiver.wait("two attempts", |seen| {
@@ -158,7 +160,8 @@ fn a_server_that_asks_for_a_pause_is_not_asked_for_every_row() {
     });
     let seen = scene.receiver.attempts();
     let first = seen.iter().filter(|one| one.at - seen[0].at < Duration::from_secs(1)).count();
-    assert!(first <= 2 * 16, "{first} requests in one attempt, of which 16 may be under way at once");
+    // Of each batch under way no more begin; 16 may be under way at once, whatever the rows.
+    assert!(first < 250, "{first} requests in one attempt for 500 rows");
     scene.receiver.rule(|_| None);
     let all = scene.receiver.wait("all rows", |seen| row_ids(&taken(seen)).len() == 500);
     assert_eq!(row_ids(&taken(&all)), (1..=500).collect::<Vec<_>>());
@@ -188,7 +191,7 @@ fn a_breaker_opens_lets_one_probe_through_and_closes_with_nothing_lost() {
     scene.receiver.rule(|_| Some(Fault::Reject(503)));
     scene.insert(1, 40);
     assert_eq!(scene.metric("pgcdc_circuit_breaker_state", OF_HOOK, |state| state > 0.0), 1.0);
-    scene.health(&["\"breaker\":\"open\"", "the circuit breaker is open, 3 failures in a row"]);
+    scene.health(&["\"breaker\":\"open\"", "the circuit breaker is open", "failures in a row"]);
     // Two probes that fail, each of them one event, then one that does not.
     scene.metric("pgcdc_circuit_breaker_trips_total", OF_HOOK, |trips| trips >= 3.0);
     scene.receiver.rule(|_| None);
@@ -279,7 +282,7 @@ fn one_poisonous_event_in_a_large_batch_is_found_in_a_blink() {
     let all = scene.receiver.wait("the others", |seen| row_ids(seen).len() >= 4_095);
     assert_eq!(row_ids(&all), (1..=4_096).filter(|id| *id != 13).collect::<Vec<_>>());
     scene.health(&["\"component\":\"running\"", "\"status\":\"up\""]);
-    scene.metric("pgcdc_component_restarts_total", "component=\"hook\"", |restarts| restarts >= 10.0);
+    scene.metric("pgcdc_component_restarts_total", "component=\"hook\"", |restarts| restarts >= 3.0);
     assert_eq!(scene.letters(1).len(), 1);
     scene.pgcdc.stop_clean();
 }

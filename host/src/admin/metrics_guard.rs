@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pgcdc_core::breaker;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::guard::Life;
 
@@ -95,7 +95,8 @@ impl GuardMetrics {
         }
     }
 
-    pub(crate) fn log_suppressed(&self, component: &str) {
-        self.log_suppressed.with_label_values(&[component]).inc();
+    /// A component's own, found once: a flood is counted line by line.
+    pub(crate) fn log_suppressed(&self, component: &str) -> IntCounter {
+        self.log_suppressed.with_label_values(&[component])
     }
 }

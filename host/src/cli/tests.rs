@@ -284,3 +284,29 @@ fn list_and_describe() {
     assert!(describe::find(&shipped, "file", Some(Kind::Sink)).is_ok());
     assert!(describe::find(&shipped, "webhok", None).unwrap_err().contains("did you mean `webhook`?"));
 }
+
+#[test]
+fn flags_for_what_is_around_a_sink() {
+    let line = "--detector wal --db postgres://db/x --all-tables -a webhook,file -u https://h/in --file-path x \
+        --webhook-cb-reset 3s --webhook-cb-failures 4 --webhook-rate-limit 2.5 --webhook-rate-burst 9 \
+        --file-cb-reset 3s --file-rate-limit 0 --dlq-window-size 20";
+    let manifest = built(line, &nothing).unwrap();
+    let [webhook, file] = manifest.sinks.as_slice() else { panic!("two sinks") };
+    let breaker = webhook.policy.breaker.map(|breaker| (breaker.failures, breaker.reset.as_secs()));
+    assert_eq!(breaker, Some((4, 3)));
+    assert_eq!(
+        (webhook.policy.rate_limit_per_second, webhook.policy.rate_burst_events),
+        (Some(2.5), Some(9))
+    );
+    assert_eq!(file.policy.rate_limit_per_second, None);
+    let window = manifest.dlq.as_ref().and_then(|dlq| dlq.window).unwrap();
+    assert_eq!((window.size, window.threshold), (20, 10));
+    let printed = print::yaml(&manifest, &all());
+    let read = file::bytes("printed.yaml", printed.as_bytes(), Format::Yaml, PathBuf::new(), &nothing);
+    let read = read.unwrap_or_else(|report| panic!("{report}")).manifest;
+    assert_eq!(read.dlq, manifest.dlq);
+    assert_eq!(read.sinks[0].policy, manifest.sinks[0].policy);
+    assert!(built("-c a --db postgres://db/x --dlq none --dlq-window-size 2", &nothing).is_ok());
+    let refused = checked("-c a --db postgres://db/x --dlq none --dlq-window-size 2").unwrap_err();
+    assert!(refused.contains("would lose events"), "{refused}");
+}

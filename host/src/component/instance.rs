@@ -177,7 +177,7 @@ impl Blueprint {
             Arc::clone(&self.grants),
             Arc::clone(&self.services),
             Limiter::new(&self.limits),
-            LogRate::new(&self.limits),
+            LogRate::new(&self.limits, self.services.metrics.guard.log_suppressed(&self.name)),
             self.source.clone(),
         );
         let mut store = Store::new(&self.runtime.engine, state);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
 use wasmtime::ResourceLimiter;
 
 /// The limits of one instance; the operator's `limits`, or these defaults.
@@ -108,15 +109,23 @@ pub(crate) struct LogRate {
     refilled: Instant,
     suppressed: u64,
     per_s: f64,
+    /// All that were not written.
+    suppressed_total: IntCounter,
 }
 
 /// Lines at once after a pause, as seconds of the rate.
 const LOG_BURST_S: f64 = 10.0;
 
 impl LogRate {
-    pub(super) fn new(limits: &Limits) -> LogRate {
+    pub(super) fn new(limits: &Limits, suppressed_total: IntCounter) -> LogRate {
         let per_s = f64::from(limits.log_lines_per_s);
-        LogRate { tokens: per_s * LOG_BURST_S, refilled: Instant::now(), suppressed: 0, per_s }
+        LogRate {
+            tokens: per_s * LOG_BURST_S,
+            refilled: Instant::now(),
+            suppressed: 0,
+            per_s,
+            suppressed_total,
+        }
     }
 
     /// Whether one more line may be written; says how many were not, once lines are admitted again.
@@ -127,6 +136,7 @@ impl LogRate {
         self.refilled = now;
         if self.tokens < 1.0 {
             self.suppressed += 1;
+            self.suppressed_total.inc();
             return false;
         }
         self.tokens -= 1.0;

@@ -31,8 +31,19 @@ pub(super) struct Came {
     pub(super) durable: u32,
     /// Dead letters, whatever for.
     pub(super) dead: u32,
-    /// Nothing of it got an answer that says that the other side works.
-    pub(super) failed: bool,
+    pub(super) said: Said,
+}
+
+/// What a delivery says about the other side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It works: something was durable, or was looked at and refused.
+    Works,
+    /// It does not: nothing got through.
+    Fails,
+    /// Nothing: it was not asked.
+    #[default]
+    Nothing,
 }
 
 /// What a delivery has changed.
@@ -129,10 +140,10 @@ impl Gate {
     pub(super) fn came(&mut self, came: Came, now: Duration) -> Changed {
         let mut changed = Changed::default();
         if let Some(breaker) = &mut self.breaker {
-            match came {
-                Came { failed: true, .. } => changed.opened = breaker.failed(now),
-                Came { durable: 0, dead: 0, .. } => {}
-                _ => changed.closed = breaker.delivered(),
+            match came.said {
+                Said::Fails => changed.opened = breaker.failed(now),
+                Said::Works => changed.closed = breaker.delivered(),
+                Said::Nothing => {}
             }
         }
         if let Some(window) = &mut self.window {
@@ -208,7 +219,7 @@ mod tests {
         gate
     }
 
-    const FAILED: Came = Came { durable: 0, dead: 0, failed: true };
+    const FAILED: Came = Came { durable: 0, dead: 0, said: Said::Fails };
     const ALL: May = May::Go { events_max: u32::MAX };
 
     #[test]
@@ -235,7 +246,7 @@ mod tests {
         assert_eq!(gate.may(9, true, 11 * SECOND), May::Go { events_max: 1 });
         gate.started(1, 11 * SECOND);
         assert!(
-            gate.came(Came { durable: 0, dead: 1, failed: false }, 12 * SECOND).closed,
+            gate.came(Came { durable: 0, dead: 1, said: Said::Works }, 12 * SECOND).closed,
             "refused is an answer"
         );
         assert_eq!(gate.may(9, true, 12 * SECOND), ALL);
@@ -259,7 +270,7 @@ mod tests {
     fn new_settings_keep_what_is_known() {
         let mut gate = gate(&policy(Some((1, 10)), Some((10.0, 10)), Some((4, 2))));
         gate.came(FAILED, SECOND);
-        gate.came(Came { durable: 0, dead: 2, failed: true }, SECOND);
+        gate.came(Came { durable: 0, dead: 2, said: Said::Fails }, SECOND);
         gate.tune(&policy(Some((5, 3)), Some((1.0, 10)), Some((4, 1))), SECOND);
         assert_eq!(gate.passes_by(), Some(true));
         assert_eq!(gate.breaker().map(Breaker::state), Some(breaker::State::Open));

@@ -17,7 +17,7 @@ use pgcdc_core::error::Kind;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::gate::{Came, Gate, May};
+use super::gate::{Came, Gate, May, Said};
 use super::held::Held;
 use super::line::{Line, Work};
 use super::verdict::{Verdict, judge};
@@ -131,6 +131,9 @@ impl Runner {
         self.respawn.tune(policy.backoff);
         let longest = Instant::now() + policy.backoff.cap * ASKED_CAPS_MAX;
         self.pause_until = self.pause_until.map(|until| until.min(longest));
+        if policy.breaker.is_none() {
+            self.lane.metrics.guard.no_breaker(&self.lane.name);
+        }
         self.lane.policy = policy;
         self.show();
     }
@@ -165,7 +168,7 @@ impl Runner {
                 () = until(self.pause_until), if self.pause_until.is_some() => self.recover().await,
                 // 3. what a sink holds, when its time has come and nothing is being written
                 () = until(flush_at), if flush_at.is_some() => {
-                    self.flush(if open && !self.held.suspects() { "age" } else { "drain" }).await;
+                    self.flush(if open && !self.suspicious() { "age" } else { "drain" }).await;
                 }
                 // 4. the gate, which may open now
                 () = until(self.gate_until), if self.gate_until.is_some() => {}
@@ -409,7 +412,8 @@ impl Runner {
         {
             self.report(error);
         }
-        self.came(Came { durable, dead, failed: durable == 0 && !verdict.answered }, &error);
+        let said = if durable > 0 || verdict.answered { Said::Works } else { Said::Fails };
+        self.came(Came { durable, dead, said }, &error);
         if verdict.again.is_empty() {
             return None;
         }
@@ -456,9 +460,8 @@ impl Runner {
     fn show(&self) {
         let (sink, guard) = (&*self.lane.name, &self.lane.metrics.guard);
         let breaker = self.gate.breaker().map(|breaker| breaker.state());
-        match breaker {
-            Some(state) => guard.breaker(sink, state),
-            None => guard.no_breaker(sink),
+        if let Some(state) = breaker {
+            guard.breaker(sink, state);
         }
         self.lane.status.guard.set_breaker(breaker);
         let passed_by = self.gate.passes_by();
@@ -623,7 +626,7 @@ impl Runner {
         self.condemned += 1;
         self.lane.status.dead_lettered(1);
         self.lane.dlq.put(&self.lane.name, vec![refusal]).await;
-        self.came(Came { durable: 0, dead: 1, failed: false }, "");
+        self.came(Came { durable: 0, dead: 1, said: Said::Nothing }, "");
         work.receipt.settle();
     }
 
@@ -646,7 +649,7 @@ impl Runner {
             Err(Failure::Dead(reason)) => return self.died_flushing(&reason),
             Err(Failure::Refused(error)) => {
                 self.report(&error);
-                self.came(Came { durable: 0, dead: 0, failed: true }, &error.message);
+                self.came(Came { durable: 0, dead: 0, said: Said::Fails }, &error.message);
                 self.line.recover();
                 return;
             }
