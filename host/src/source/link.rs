@@ -128,7 +128,12 @@ impl SourceLink {
         self.lock().refused.get_or_insert_with(Instant::now).elapsed()
     }
 
-    /// The slot is ours; how long it was waited for.
+    /// Whether the slot is another's, as far as is known.
+    pub(super) fn waits_its_turn(&self) -> bool {
+        self.lock().refused.is_some()
+    }
+
+    /// The slot is ours, or not another's any more; how long it was waited for.
     pub(super) fn has_slot(&self) -> Option<Duration> {
         self.lock().refused.take().map(|since| since.elapsed())
     }

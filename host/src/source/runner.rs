@@ -57,7 +57,7 @@ impl Runner {
             instances += 1;
             self.living.send_replace(None);
             self.metrics.source_up(&self.link.name, false);
-            let longest = waits(&failure);
+            let longest = waits(&failure).filter(|_| self.link.waits_its_turn());
             if longest.is_none() {
                 self.metrics.source_failed(&self.link.name);
             }
@@ -195,7 +195,7 @@ impl Runner {
     }
 }
 
-/// The longest wait before the next try, of a failure that is only a wait for somebody else.
+/// What a failure says of the next try; while the slot is another's, the longest wait before it.
 fn waits(failure: &Failure) -> Option<Duration> {
     match failure {
         Failure::Refused(error) => error.retry_after_ms.map(Duration::from_millis),

@@ -55,9 +55,8 @@ pub(crate) async fn open(link: &SourceLink, params: &Params, options: Options) -
             "nothing: it goes on from there at once",
         ));
     }
-    if opened.is_ok()
-        && let Some(waited) = link.has_slot()
-    {
+    let waited = link.has_slot();
+    if let (Ok(_), Some(waited)) = (&opened, waited) {
         tracing::info!(detector = &*link.name, waited_ms = waited.as_millis() as u64, "the slot is ours now");
     }
     opened
