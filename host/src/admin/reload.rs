@@ -1,7 +1,7 @@
 //! `POST /reload`, the one request that changes something; so it is for the operator alone.
 //!
-//! With a token, whoever knows it may, from anywhere. Without one, only this machine: the peer is a loopback address, `Host` names one (else a
-//! page whose name was made to point here could ask), and there is no `Origin` (else any page in a browser on this machine could).
+//! With a token, whoever knows it may, from anywhere. Without one, only this machine: the peer is a loopback address, `Host` names
+//! one (else a page whose name was made to point here could ask), and there is no `Origin` (else any page in a browser here could).
 
 use std::net::SocketAddr;
 

@@ -1,13 +1,13 @@
 //! Another plan for a pipeline that runs: read, checked and opened as a whole beside the old one, then swapped lane by lane.
 //!
 //! ```text
-//! read ─► check ─► difference ─► transforms opened, sinks checked ─► lanes whose sink changes rest, the new one opens ─► swapped
+//! read ─► check ─► difference ─► transforms opened, sinks checked ─► resting lanes: new sinks opened ─► swapped
 //!   └────────┴───────────┴─────────────────┴──────────── anything wrong: the old plan goes on ───┘
 //! ```
 //!
-//! Invariants. All of a plan is taken over, or nothing of it. Lanes swap between two batches, each at its own; a stage that did not change goes
-//! on, one that did is another stage with a number of its own, so that lanes on both sides of the swap never share what it makes.
-//! One reload at a time.
+//! Invariants. All of a plan is taken over, or nothing of it. Lanes swap between two batches, each at its own; a stage that did
+//! not change goes on, one that did is another stage with a number of its own, so that lanes on both sides of the swap never share
+//! what it makes. One reload at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
