@@ -1,6 +1,6 @@
 //! The boundary alone: what a call costs, what reading costs, what an instance costs. One JSON object a line.
 //!
-//! `bench-boundary GUEST_WASM ROUNDS`. 4,096 events of ten text columns, 440 bytes each; the samples of one kind are
+//! `bench-boundary GUEST_WASM CACHE_FOLDER ROUNDS`. 4,096 events of ten text columns, 440 bytes each; the samples of one kind are
 //! spread over rounds in which every kind has its turn.
 
 use std::path::Path;
@@ -13,6 +13,7 @@ use pgcdc_layout::{BatchWriter, ColumnDef, EventDef, Kind, Op, RelationDef, Type
 
 const EVENTS: u32 = 4_096;
 const COLUMNS: usize = 10;
+const TEXT_BYTES: usize = 44;
 /// Calls in a row that make one sample.
 const EMPTY_CALLS: u32 = 2_000;
 const BATCHES: u32 = 20;
@@ -127,9 +128,8 @@ fn rows() -> Result<Vec<u8>, pgcdc_layout::WriteError> {
     for n in 0..EVENTS {
         let mut row = writer.tuple(COLUMNS)?;
         for column in 0..COLUMNS {
-            row.value(
-                format!("{column} {n} ").repeat(12)[..44.min(12 * (3 + n.to_string().len()))].as_bytes(),
-            );
+            let text = format!("{column} {n} ").repeat(12);
+            row.value(&text.as_bytes()[..TEXT_BYTES]);
         }
         let after = Some(row.finish()?);
         let mut id = [0; 16];
