@@ -12,7 +12,7 @@ export PGCDC_CONNECTORS := $(abspath $(PACKED))
 DENY_VERSION := 0.20.2
 export PATH := $(abspath $(TARGET))/tools/bin:$(PATH)
 
-.PHONY: help setup guests pack build demo test unit lint deny bench check clean
+.PHONY: help setup guests pack build demo test unit lint deny bench check clean sim
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,11 @@ unit: build
 
 bench: build ## side by side with pg_recvlogical; quick look: make bench ARGS=--quick
 	$(TARGET)/release/bench $(ARGS)
+
+# In a folder of its own, because only the pure crate is built.
+sim: ## 10,000 seeds of the simulator, and each sabotage that it has to notice
+	PGCDC_SIM_SEEDS=$${PGCDC_SIM_SEEDS:-10000} $(CARGO) test --release --target-dir $(TARGET)/sim -p pgcdc-core --test sim -- --nocapture
+	@scripts/sabotage
 
 check: ## does it compile?
 	$(CARGO) check --workspace --all-targets
