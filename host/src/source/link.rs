@@ -68,8 +68,11 @@ impl SourceLink {
     pub(crate) fn stored_wal(&self) -> Option<Stored> {
         let state = self.lock();
         let wal = state.wal.as_ref().filter(|wal| !wal.temporary);
-        let reached =
-            wal.map(|wal| Reached { timeline: wal.identity.timeline, end: state.reached.wal_needed() });
+        // What was storable may be on its way to the disk.
+        let reached = wal.map(|wal| Reached {
+            timeline: wal.identity.timeline,
+            end: state.reached.wal_needed().max(wal.progress.storable()),
+        });
         // Before the first checkpoint, a new session is bound to the one before it all the same.
         let Some(checkpoint) = &state.stored else {
             let wal = wal?;

@@ -17,7 +17,7 @@ mod runner;
 
 pub(crate) use checkpointer::{Checkpointer, key};
 pub(crate) use lag::watch as watch_lag;
-pub(crate) use link::{SourceLink, Wal};
+pub(crate) use link::SourceLink;
 pub(crate) use runner::{Runner, marks};
 
 use pgcdc_core::assembler::Refused;
