@@ -109,10 +109,10 @@ impl Process {
 
     /// What decides where the next session starts.
     pub(crate) fn stored_wal(&self) -> Option<Stored> {
-        let reached = self
-            .session
-            .as_ref()
-            .map(|session| Reached { timeline: session.identity.timeline, end: self.reached.wal_needed() });
+        let reached = self.session.as_ref().map(|session| Reached {
+            timeline: session.identity.timeline,
+            end: self.reached.wal_needed().max(session.positions.storable()),
+        });
         let Some(checkpoint) = &self.stored else {
             let session = self.session.as_ref()?;
             let resume = session.positions.status().confirmed;
