@@ -13,7 +13,7 @@ DENY_VERSION := 0.20.2
 export PATH := $(abspath $(TARGET))/tools/bin:$(PATH)
 
 .PHONY: help setup guests pack build demo test unit lint deny bench check clean
-.PHONY: faults certify
+.PHONY: faults certify sim
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -71,6 +71,11 @@ certify: faults ## kills and faults on a throwaway PostgreSQL, cumulated: n of 1
 
 bench: build ## side by side with pg_recvlogical; quick look: make bench ARGS=--quick
 	$(TARGET)/release/bench $(ARGS)
+
+# In a folder of its own, because only the pure crate is built.
+sim: ## 10,000 seeds of the simulator, and each sabotage that it has to notice
+	PGCDC_SIM_SEEDS=$${PGCDC_SIM_SEEDS:-10000} $(CARGO) test --release --target-dir $(TARGET)/sim -p pgcdc-core --test sim -- --nocapture
+	@scripts/sabotage
 
 check: ## does it compile?
 	$(CARGO) check --workspace --all-targets

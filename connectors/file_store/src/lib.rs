@@ -62,6 +62,10 @@ impl CheckpointStore for FileStore {
             Some((generation, body)) => (generation, Values::read(body)?),
             None => (0, Values::default()),
         };
+        // A process that was killed may have written this and not synced it. It is about to be relied on.
+        for file in &files {
+            file.sync().await?;
+        }
         Ok(Self {
             files,
             values: RefCell::new(values),

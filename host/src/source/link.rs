@@ -84,17 +84,22 @@ impl SourceLink {
     /// Where a WAL session may go on.
     pub(crate) fn stored_wal(&self) -> Option<Stored> {
         let state = self.lock();
-        let checkpoint = state.stored.as_ref()?;
+        let wal = state.wal.as_ref().filter(|wal| !wal.temporary);
+        // What was storable may be on its way to the disk.
+        let reached = wal.map(|wal| Reached {
+            timeline: wal.identity.timeline,
+            end: state.reached.wal_needed().max(wal.progress.storable()),
+        });
+        // Before the first checkpoint, a new session is bound to the one before it all the same.
+        let Some(checkpoint) = &state.stored else {
+            let wal = wal?;
+            let resume = wal.progress.status().confirmed;
+            return Some(Stored { identity: wal.identity.clone(), resume, had: Lsn::ZERO, reached });
+        };
         let Identity::Postgres(identity) = &checkpoint.identity else { return None };
         let strand = checkpoint.strands.get("")?;
-        let timeline = state.wal.as_ref().map(|wal| wal.identity.timeline);
-        let end = state.reached.wal_needed();
-        Some(Stored {
-            identity: identity.clone(),
-            resume: Lsn::from_bytes(&strand.resume)?,
-            had: strand.highest().wal_needed(),
-            reached: timeline.map(|timeline| Reached { timeline, end }),
-        })
+        let (resume, had) = (Lsn::from_bytes(&strand.resume)?, strand.highest().wal_needed());
+        Some(Stored { identity: identity.clone(), resume, had, reached })
     }
 
     /// What is stored.

@@ -18,8 +18,15 @@ impl Checkpoint {
         storable: Lsn,
         lanes: BTreeMap<String, LaneMark>,
     ) -> Checkpoint {
+        // A session on a later timeline began only because that left ours behind all that was stored or on its way.
+        let is_ours = |was: &Identity| match was {
+            Identity::Postgres(was) => {
+                *identity == PostgresIdentity { timeline: identity.timeline, ..was.clone() }
+            }
+            Identity::Other(_) => false,
+        };
+        let ours = stored.filter(|stored| is_ours(&stored.identity));
         let identity = Identity::Postgres(identity.clone());
-        let ours = stored.filter(|stored| stored.identity == identity);
         let before = ours.and_then(|stored| Lsn::from_bytes(&stored.strands.get(WAL)?.resume));
         let resume = storable.max(before.unwrap_or_default()).to_bytes().to_vec();
         Checkpoint { identity, strands: BTreeMap::from([(WAL.into(), Strand { resume, lanes })]) }
@@ -32,8 +39,8 @@ mod tests {
 
     #[test]
     fn never_goes_back_unless_it_is_another_servers() {
-        let identity = |timeline| PostgresIdentity {
-            system_identifier: 7,
+        let identity = |system_identifier, timeline| PostgresIdentity {
+            system_identifier,
             timeline,
             database_oid: 5,
             database: "shop".into(),
@@ -42,13 +49,15 @@ mod tests {
             publication: "p".into(),
         };
         let resume = |checkpoint: &Checkpoint| Lsn::from_bytes(&checkpoint.strands[WAL].resume).unwrap();
-        let first = Checkpoint::of_wal(None, &identity(1), Lsn(20), BTreeMap::new());
+        let first = Checkpoint::of_wal(None, &identity(7, 1), Lsn(20), BTreeMap::new());
         assert_eq!(resume(&first), Lsn(20));
-        let late = Checkpoint::of_wal(Some(&first), &identity(1), Lsn(10), BTreeMap::new());
+        let late = Checkpoint::of_wal(Some(&first), &identity(7, 1), Lsn(10), BTreeMap::new());
         assert_eq!(late, first);
-        let next = Checkpoint::of_wal(Some(&first), &identity(1), Lsn(30), BTreeMap::new());
+        let next = Checkpoint::of_wal(Some(&first), &identity(7, 1), Lsn(30), BTreeMap::new());
         assert_eq!(resume(&next), Lsn(30));
-        let other = Checkpoint::of_wal(Some(&first), &identity(2), Lsn(10), BTreeMap::new());
+        let later = Checkpoint::of_wal(Some(&first), &identity(7, 2), Lsn(10), BTreeMap::new());
+        assert_eq!((resume(&later), later.identity), (Lsn(20), Identity::Postgres(identity(7, 2))));
+        let other = Checkpoint::of_wal(Some(&first), &identity(8, 1), Lsn(10), BTreeMap::new());
         assert_eq!(resume(&other), Lsn(10));
     }
 }

@@ -102,7 +102,7 @@ fn one_generation_always_survives() {
         let mut disk = Disk::default();
         let mut synced = 0_u8;
         for n in 1..=rng.u8(1..9) {
-            disk.write(&vec![n; 30]);
+            disk.write(&[n; 30]);
             if rng.bool() {
                 disk.fail(&mut rng);
                 disk.open();

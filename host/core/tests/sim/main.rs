@@ -4,6 +4,7 @@
 //! How the world is made up, and what is believed without being simulated: `host/decisions/0011-simulator.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
+#![allow(clippy::result_large_err, reason = "an anomaly ends the run")]
 
 mod disk;
 mod process;

@@ -109,17 +109,19 @@ impl Process {
 
     /// What decides where the next session starts.
     pub(crate) fn stored_wal(&self) -> Option<Stored> {
-        let checkpoint = self.stored.as_ref()?;
+        let reached = self.session.as_ref().map(|session| Reached {
+            timeline: session.identity.timeline,
+            end: self.reached.wal_needed().max(session.positions.storable()),
+        });
+        let Some(checkpoint) = &self.stored else {
+            let session = self.session.as_ref()?;
+            let resume = session.positions.status().confirmed;
+            return Some(Stored { identity: session.identity.clone(), resume, had: Lsn::ZERO, reached });
+        };
         let Identity::Postgres(identity) = &checkpoint.identity else { return None };
         let strand = checkpoint.strands.get("")?;
-        let timeline = self.session.as_ref().map(|session| session.identity.timeline);
-        let end = self.reached.wal_needed();
-        Some(Stored {
-            identity: identity.clone(),
-            resume: Lsn::from_bytes(&strand.resume)?,
-            had: strand.highest().wal_needed(),
-            reached: timeline.map(|timeline| Reached { timeline, end }),
-        })
+        let (resume, had) = (Lsn::from_bytes(&strand.resume)?, strand.highest().wal_needed());
+        Some(Stored { identity: identity.clone(), resume, had, reached })
     }
 
     pub(crate) fn begin(&mut self, identity: PostgresIdentity, start: Lsn) -> Result<(), Anomaly> {

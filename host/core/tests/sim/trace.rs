@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::{Arguments, Write as _};
 use std::hash::{DefaultHasher, Hasher as _};
 
-const LINES_KEPT: usize = 90;
+const LINES_KEPT: usize = 60;
 
 #[derive(Default)]
 pub(crate) struct Trace {

@@ -159,7 +159,6 @@ impl Receiver {
     pub(crate) fn start_at(&mut self, from: OrderKey) {
         self.from = from;
         self.checked = OrderKey::EMPTY;
-        self.last.clear();
     }
 
     /// After a failover: the last that still counts of each row.
@@ -186,10 +185,11 @@ impl Receiver {
         }
         if let Some(row) = fact.row {
             let after = self.last.get(&row).copied();
-            let mut behind = truth.facts.range((Excluded(after.unwrap_or(self.from)), Unbounded));
+            // Up to `from` it may get what it gets: a lane that has just joined, and that is not stored yet.
+            let least = after.map_or(self.from, |after| after.max(self.from));
+            let mut behind = truth.facts.range((Excluded(least), Unbounded));
             let due = behind.find(|(_, fact)| fact.row == Some(row) && self.applies(fact));
-            // A lane that has just joined may get what was before it, if that is not stored yet.
-            let most = due.map_or(OrderKey::EMPTY, |(key, _)| *key).max(after.unwrap_or(self.from));
+            let most = due.map_or(least, |(key, _)| *key);
             if seen.key > most {
                 return Err(Anomaly::Reordered { lane: self.lane.clone(), row, after, came: seen.key });
             }
@@ -274,7 +274,7 @@ impl Receiver {
             return Err(Anomaly::Lost { lane: self.lane.clone(), key: *key });
         }
         for (row, after) in &self.last {
-            let mut behind = truth.facts.range((Excluded(*after), Unbounded));
+            let mut behind = truth.facts.range((Excluded(self.from.max(*after)), Unbounded));
             if let Some((key, _)) = behind.find(|(_, fact)| fact.row == Some(*row) && self.applies(fact)) {
                 let (lane, row, came) = (self.lane.clone(), *row, *key);
                 return Err(Anomaly::Reordered { lane, row, after: Some(*after), came });

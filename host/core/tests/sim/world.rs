@@ -86,7 +86,7 @@ const FAULTS: [(Do, u32); 15] = [
     (Do::SlotMoved, 1),
     (Do::PublicationAnew, 1),
     (Do::FailOver, 2),
-    (Do::FailBehind, 1),
+    (Do::FailBehind, 3),
 ];
 
 struct Plan {
@@ -112,6 +112,10 @@ pub(crate) struct World {
     /// Somebody has broken something that pgcdc must not go on with.
     damaged: bool,
     calm: bool,
+    /// A lane that is far behind the others.
+    slow: Option<&'static str>,
+    /// A sync that takes long: so many times in ten it is not done yet.
+    disk_slowness: u8,
     weights: Vec<(Do, u32)>,
     done: BTreeMap<Do, u64>,
     /// What else happened, how often.
@@ -136,6 +140,8 @@ impl World {
             baseline: Lsn::ZERO,
             damaged: false,
             calm: false,
+            slow: [None, None, Some("audit"), Some("mine")][rng.usize(..4)],
+            disk_slowness: [0, 5, 9][rng.usize(..3)],
             weights: USUAL.into_iter().chain(faults).collect(),
             done: BTreeMap::new(),
             also: BTreeMap::new(),
@@ -422,6 +428,10 @@ impl World {
             return Ok(false);
         }
         let at = self.rng.usize(..lanes);
+        let name = self.process.as_ref().map(|process| process.lanes[at].name.as_str());
+        if !self.calm && name == self.slow && self.rng.u8(..20) != 0 {
+            return Ok(false);
+        }
         let Some(Some(settled)) = self.with_lane(at, |lane, around| lane.step(around))? else {
             return Ok(false);
         };
@@ -435,6 +445,9 @@ impl World {
     /// One step of the checkpointer: begin to write, or have it on the device.
     fn store(&mut self) -> Result<bool, Anomaly> {
         let Some(process) = &mut self.process else { return Ok(false) };
+        if process.storing.is_some() && !self.calm && self.rng.u8(..10) < self.disk_slowness {
+            return Ok(false);
+        }
         if let Some(storing) = process.storing.take() {
             self.disk.sync();
             process.stored(storing);
