@@ -120,7 +120,7 @@ async fn refused_changes_come_back_from_the_disk() {
             scene.fanout.send(Arc::clone(&batch), OrderKey::EMPTY, OrderKey::EMPTY),
             next(&mut scene.queues[1]),
         );
-        let (sent, (_, other)) = futures_util::join!(send, other);
+        let (sent, (_, other)) = tokio::join!(send, other);
         sent.unwrap();
         answer(other);
     }
