@@ -43,19 +43,26 @@ fn exactly_as_many_batches_as_fit_into_the_share_are_taken() {
     };
     insert(1);
     receiver.wait("the first batch", |attempts| attempts.len() == 1);
-    let batch_bytes = held();
-    assert!(batch_bytes > 500 && batch_bytes < SHARE_BYTES / 4, "one row has {batch_bytes} bytes");
-    let fit = SHARE_BYTES / batch_bytes;
-    for nth in 2..=fit {
+    let first_bytes = held();
+    insert(2);
+    let batch_bytes = poll::until("the second", || held().checked_sub(first_bytes).filter(|more| *more > 0));
+    for size in [first_bytes, batch_bytes] {
+        assert!(size > 500 && size < SHARE_BYTES / 4, "one row has {size} bytes");
+    }
+    let fit = 1 + (SHARE_BYTES - first_bytes) / batch_bytes;
+    let bytes_of = |batches: u64| first_bytes + (batches - 1) * batch_bytes;
+    for nth in 3..=fit {
         insert(nth);
-        poll::until(&format!("{nth} batches"), || (held() == nth * batch_bytes).then_some(()));
+        let what =
+            format!("{nth} batches in {} bytes, {first_bytes} and then {batch_bytes} each", bytes_of(nth));
+        poll::until(&what, || (held() == bytes_of(nth)).then_some(()));
     }
     assert!(SHARE_BYTES - held() < batch_bytes, "there is no room for one more");
-    // One more waits with its source, not in the lane.
+    // One more waits with its source, not in the lane; the rest of the share is promised to it.
     insert(fit + 1);
-    assert_eq!(held(), fit * batch_bytes);
+    poll::until("the rest to be promised", || (held() == SHARE_BYTES).then_some(()));
     db.execute("insert into t select n, repeat('x', 500) from generate_series(2001, 2100) n");
-    assert_eq!((held(), depth()), (fit * batch_bytes, Some(fit + 1)));
+    assert_eq!((held(), depth()), (SHARE_BYTES, Some(fit + 1)));
     receiver.rule(|_| None);
     receiver.release();
     let rows = |deliveries: &[pgcdc_tests::support::receiver::Delivery]| -> usize {

@@ -70,7 +70,8 @@ impl Buffer {
         }
     }
 
-    /// Bytes of batches in memory: waiting, in flight, read ahead, or on their way to the disk.
+    /// Bytes of batches in memory: waiting, in flight, read ahead, or on their way to the disk; and what is promised to one that waits
+    /// for room.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.room.taken_bytes() + self.way.taken_bytes()
     }

@@ -37,7 +37,7 @@ fn the_lanes_together_never_have_more_than_the_budget() {
 
 #[tokio::test]
 async fn as_much_is_in_flight_as_arithmetic_says() {
-    for (batch_bytes, lanes) in [(500, 1), (501, 1), (999, 2), (3_334, 1), (5_000, 3), (10_000, 2)] {
+    for (batch_bytes, lanes) in [(504, 1), (512, 1), (1_000, 2), (3_336, 1), (5_000, 3), (10_000, 2)] {
         let mut scene = Scene::start(&vec![(Mode::Reliable, small as fn(&mut Bounds)); lanes]);
         let fit = 10_000 / batch_bytes as u64;
         assert_eq!(scene.fill(batch_bytes).await, fit, "batches of {batch_bytes}");
@@ -55,9 +55,9 @@ async fn as_much_is_in_flight_as_arithmetic_says() {
 #[tokio::test]
 async fn a_queue_is_bounded_in_batches_too() {
     let mut scene = Scene::start(&[(Mode::Reliable, |bounds| bounds.disk_bytes_max = 0)]);
-    assert_eq!(scene.fill(500).await, 4);
+    assert_eq!(scene.fill(504).await, 4);
     let (_, in_flight) = next(&mut scene.queues[0]).await;
-    assert_eq!(scene.fill(500).await, 1);
+    assert_eq!(scene.fill(504).await, 1);
     answer(in_flight);
 }
 
@@ -65,9 +65,9 @@ async fn a_queue_is_bounded_in_batches_too() {
 async fn a_batch_larger_than_the_share_passes_alone() {
     let mut scene = Scene::start(&[(Mode::Reliable, small)]);
     scene.send(20_000).await;
-    assert_eq!(scene.fill(500).await, 0);
+    assert_eq!(scene.fill(504).await, 0);
     answer(next(&mut scene.queues[0]).await.1);
-    scene.send(500).await;
+    scene.send(504).await;
     assert_eq!(scene.fill(20_000).await, 0, "it is alone or not at all");
 }
 
@@ -94,7 +94,8 @@ async fn a_stuck_lane_holds_nobody_up_and_gets_everything_in_order_later() {
     }
     until("the other to have everything", || scene.acks.open(1) == 0).await;
     assert_eq!(scene.acks.standing().frontier, 0);
-    until("all of it to be on the disk", || scene.buffers[0].memory_bytes() == 7_000).await;
+    // Seven batches, and what is promised to the block that is to be read.
+    until("all of it to be on the disk", || scene.buffers[0].memory_bytes() == 7_500).await;
     assert!(scene.buffers[0].disk_bytes() > 590_000);
     for n in 0..600 {
         let (got, delivery) = next(&mut scene.queues[0]).await;
@@ -204,7 +205,7 @@ async fn a_damaged_overflow_ends_the_process_and_delivers_nothing_of_it() {
     for _ in 0..12 {
         scene.send(1_000).await;
     }
-    until("five on the disk", || scene.buffers[0].memory_bytes() == 7_000).await;
+    until("five on the disk", || scene.buffers[0].memory_bytes() == 7_500).await;
     let folder = scene.folder.path().join("overflow");
     let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&file).unwrap();
@@ -263,7 +264,7 @@ async fn failing_comes_after_the_overflow() {
     let buffer = Arc::clone(&scene.buffers[0]);
     let (_, quiet) = tokio::sync::mpsc::channel(1);
     let mut alarmed = std::mem::replace(&mut scene.alarmed, quiet);
-    until("four on the disk", || buffer.memory_bytes() == 7_000).await;
+    until("four on the disk", || buffer.memory_bytes() == 7_500).await;
     let said = tokio::select! {
         () = async { loop { scene.send(1_000).await } } => unreachable!(),
         said = alarmed.recv() => said.unwrap(),

@@ -226,8 +226,7 @@ impl Overflow {
         }
         let fits = self.spool().fits(records.iter().map(Record::len));
         if fits == 0 {
-            let (held, max) = (self.spool().bytes(), self.disk_bytes_max);
-            self.stuck(&format!("its overflow is full: {held} of {max} bytes"), "raise `overflow`");
+            self.full();
             return Ok(());
         }
         records.truncate(fits);
@@ -250,6 +249,9 @@ impl Overflow {
             self.buffer.set_stuck(None);
         }
         self.show();
+        if !self.hand.is_empty() {
+            self.full();
+        }
         Ok(())
     }
 
@@ -272,6 +274,11 @@ impl Overflow {
             self.sources.len() - 1
         });
         Number { source: source as u32, lane, sequence }
+    }
+
+    fn full(&mut self) {
+        let (held, max) = (self.spool().bytes(), self.disk_bytes_max);
+        self.stuck(&format!("its overflow is full: {held} of {max} bytes"), "raise `overflow`");
     }
 
     /// The disk takes no more: held until it has taken a quarter less than it could, so that this is said once.
