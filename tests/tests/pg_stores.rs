@@ -109,7 +109,7 @@ fn a_checkpoint_that_somebody_else_wrote_ends_the_run() {
     db.execute("insert into t values (1)");
     assert_eq!(pgcdc.events(1).len(), 1);
     poll::until("a checkpoint", || state.text("select key from pgcdc_state"));
-    state.execute("update pgcdc_state set version = version + 1");
+    state.execute("update pgcdc_state set version = version + 1, value = value || '\\x20'");
     db.execute("insert into t values (2)");
     pgcdc.wait().assert_refused(&["was written by somebody else"]);
 }
