@@ -38,13 +38,14 @@ fn start_and_stop(desk: &Desk, db: &Database, manifest: &Manifest) {
 fn positions_survive_a_restart_on_another_machine() {
     let (state, db) = databases("moves");
     let manifest = Manifest::persistent(&db).stdout().line(&checkpoint(&state.url()));
-    let pgcdc = Desk::new().run(&manifest);
+    let desks = [Desk::new(), Desk::new()];
+    let pgcdc = desks[0].run(&manifest);
     db.wait_streaming();
     db.execute("insert into t select generate_series(1, 50)");
     assert_eq!(pgcdc.events(50).len(), 50);
     pgcdc.stop_clean();
     db.execute("insert into t values (51)");
-    let pgcdc = Desk::new().run(&manifest);
+    let pgcdc = desks[1].run(&manifest);
     let _ = pgcdc.events(1);
     assert_eq!(numbers(&pgcdc.stop_clean().stdout), [51]);
     let stored = state.text("select version::text from pgcdc_state where key = 'source/source'").unwrap();
@@ -91,7 +92,9 @@ fn of_two_that_start_at_once_one_wins_and_the_other_says_why_it_stops() {
     won_db.execute("insert into t values (2)");
     assert_eq!(numbers(&winner.stdout().lines()[..1]), [1]);
     assert_eq!(winner.events(2).len(), 2);
-    won_db.wait_confirmed(won_db.name());
+    poll::until("the winner's next checkpoint", || {
+        state.text("select 'there' from pgcdc_state where version >= 2")
+    });
     winner.stop_clean();
     let unconfirmed = "select 'yes' from pg_replication_slots where slot_name = $$NAME$$ \
                        and confirmed_flush_lsn < pg_current_wal_flush_lsn()";
@@ -100,13 +103,13 @@ fn of_two_that_start_at_once_one_wins_and_the_other_says_why_it_stops() {
 
 #[test]
 fn a_checkpoint_that_somebody_else_wrote_ends_the_run() {
-    let (state, db) = databases("usurped");
-    let pgcdc = Desk::new().run(&Manifest::persistent(&db).stdout().line(&checkpoint(&state.url())));
+    let ((state, db), desk) = (databases("usurped"), Desk::new());
+    let pgcdc = desk.run(&Manifest::persistent(&db).stdout().line(&checkpoint(&state.url())));
     db.wait_streaming();
     db.execute("insert into t values (1)");
     assert_eq!(pgcdc.events(1).len(), 1);
     poll::until("a checkpoint", || state.text("select key from pgcdc_state"));
-    state.execute("update pgcdc_state set version = version + 1");
+    state.execute("update pgcdc_state set version = version + 1, value = value || '\\x20'");
     db.execute("insert into t values (2)");
     pgcdc.wait().assert_refused(&["was written by somebody else"]);
 }

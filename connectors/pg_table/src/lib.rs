@@ -52,22 +52,21 @@ impl Sink for PgTable {
 
     async fn write(&self, batch: &Batch, _: &WriteContext) -> Result<Outcome> {
         let mut failures = Vec::new();
-        // Parts that are still to be written, the first one last.
-        let mut parts = vec![0..batch.count()];
-        while let Some(part) = parts.pop() {
-            let events = batch.slice(Encoding::JsonArray, part.clone());
-            let params = vec![Param::from(events)];
+        // First events and ends of the parts that are still to be written, the first part last.
+        let mut parts = vec![(0, batch.count())];
+        while let Some((start, end)) = parts.pop() {
+            let params = vec![Param::from(batch.slice(Encoding::JsonArray, start..end))];
             let Err(error) = postgres::query(&self.url, &self.insert, params, ANSWER_BYTES_MAX).await else {
                 continue;
             };
-            match (error.code.as_str(), part.end - part.start) {
-                ("rejected", 1) => failures.push(Failure { index: part.start, error }),
+            match (error.code.as_str(), end - start) {
+                ("rejected", 1) => failures.push(Failure { index: start, error }),
                 ("rejected", events) => {
-                    let middle = part.start + events / 2;
-                    parts.extend([middle..part.end, part.start..middle]);
+                    let middle = start + events / 2;
+                    parts.extend([(middle, end), (start, middle)]);
                 }
                 _ => {
-                    let untried = part.start..batch.count();
+                    let untried = start..batch.count();
                     failures.extend(untried.map(|index| Failure { index, error: error.clone() }));
                     break;
                 }

@@ -33,6 +33,10 @@ impl Filter {
         if json.is_empty() {
             return Ok(Self::default());
         }
+        // A list would be read as the fields in their order.
+        if !json.trim_start().starts_with('{') {
+            return Err(Error::invalid("filter: it is no JSON object"));
+        }
         serde_json::from_str(json).map_err(|error| Error::invalid(format!("filter: {error}")))
     }
 

@@ -99,9 +99,8 @@ pub(crate) fn letter(row: &[Option<String>]) -> Result<Letter> {
 
 fn read(row: &[Option<String>]) -> Option<Letter> {
     let text = |at: usize| row.get(at)?.as_deref();
-    let raw = |at: usize| -> Option<Option<&RawValue>> {
-        text(at).map(|json| serde_json::from_str(json)).transpose().ok()
-    };
+    let raw =
+        |at: usize| -> Option<Option<&RawValue>> { text(at).map(serde_json::from_str).transpose().ok() };
     let said = Said {
         event: raw(7)?,
         event_id: text(1)?,

@@ -48,7 +48,10 @@ pub(crate) enum Failed {
 
 /// The sessions of one component, by the name of the endpoint.
 #[derive(Clone, Default)]
-pub(crate) struct Sessions(Arc<std::sync::Mutex<HashMap<String, Arc<Mutex<Option<Open>>>>>>);
+pub(crate) struct Sessions(Arc<std::sync::Mutex<HashMap<String, Slot>>>);
+
+/// Where one endpoint's session is kept while nobody uses it.
+type Slot = Arc<Mutex<Option<Open>>>;
 
 struct Open {
     session: Session,

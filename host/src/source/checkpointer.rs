@@ -15,9 +15,6 @@ use crate::store::Memory;
 
 const EVERY: Duration = Duration::from_millis(200);
 const BYTES: u64 = 64 * 1024 * 1024;
-/// A store may itself move the position, if it is in the server that is read: then it waits twice as long each time, so
-/// often at most.
-const IDLE_MAX: u32 = 4;
 /// After a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -40,8 +37,6 @@ pub(crate) struct Checkpointer {
 #[derive(Default)]
 struct Last {
     bytes_done: u64,
-    /// How often in a row a position was stored that no event had moved.
-    idle: u32,
     /// Batches that the living instance was told of.
     told: u64,
 }
@@ -89,14 +84,12 @@ impl Checkpointer {
         }
         loop {
             self.link.moved.notify_waiters();
-            let acked = self.acks.bytes_done().saturating_sub(last.bytes_done);
-            if acked >= BYTES {
+            if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
                 return false;
             }
-            let pause = if acked > 0 { Duration::ZERO } else { EVERY * ((1 << last.idle) - 1) };
             tokio::select! {
                 _ = self.drained.wait_for(|drained| *drained) => return true,
-                () = tokio::time::sleep_until(due + pause) => return false,
+                () = tokio::time::sleep_until(due) => return false,
                 () = self.acks.moved.notified() => {}
             }
         }
@@ -104,7 +97,6 @@ impl Checkpointer {
 
     async fn store(&self, last: &mut Last) -> Result<(), crate::store::Error> {
         let standing = self.acks.standing();
-        last.idle = if standing.bytes_done > last.bytes_done { 0 } else { (last.idle + 1).min(IDLE_MAX) };
         last.bytes_done = standing.bytes_done;
         self.tell(&standing, last).await;
         let Some((wal, storable)) = self.link.storable(standing.frontier) else { return Ok(()) };
