@@ -79,6 +79,10 @@ impl Checkpointer {
             () = self.link.changed.notified() => {}
             () = offered => {}
         }
+        #[cfg(feature = "faults")]
+        if let Some((wal, storable)) = self.link.storable(self.acks.standing().frontier) {
+            crate::fault::confirm_early(&wal.progress, storable);
+        }
         loop {
             if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
                 return false;
@@ -100,8 +104,6 @@ impl Checkpointer {
             let checkpoint = checkpoint(&wal, storable, standing);
             if self.link.checkpoint().as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(|e| crate::store::Error(e.to_string()))?;
-                #[cfg(feature = "faults")]
-                crate::fault::confirm_early(&wal.progress, storable);
                 if crate::fault::fails!("store::write::before") {
                     return Err(crate::store::Error("a fault that was asked for".into()));
                 }
