@@ -5,4 +5,5 @@
 //! Invariant: whatever they start or write is gone when they are dropped, and also when this
 //! process is killed.
 
+pub mod scenario;
 pub mod support;

@@ -40,7 +40,7 @@ fn found(sabotage: &str, kills: &str, places: &str) -> Option<Vec<String>> {
 
 #[test]
 fn a_batch_that_counts_before_the_sink_has_it_is_found() {
-    let Some(named) = found("ack-early", "25", "sink::send") else { return };
+    let Some(named) = found("ack-early", "10", "sink::send") else { return };
     assert!(
         named.iter().any(|name| name == "ack-ahead") && named.iter().any(|name| name == "lost"),
         "{named:?}"
@@ -61,7 +61,7 @@ fn going_on_at_the_slots_position_is_found() {
 
 #[test]
 fn confirming_before_storing_is_found() {
-    let Some(named) = found("confirm-before-store", "60", "store::write") else { return };
+    let Some(named) = found("confirm-before-store", "80", "store::write") else { return };
     assert!(named.iter().any(|name| name == "ack-ahead" || name == "stuck"), "{named:?}");
 }
 

@@ -116,6 +116,12 @@ impl Objects {
         cell.parse().map_err(|_| format!("the slot's position {cell:?} makes no sense"))
     }
 
+    /// Where the WAL ends.
+    pub(crate) async fn wal_end(&self) -> Result<Lsn, String> {
+        let cell = self.cell("select pg_catalog.pg_current_wal_flush_lsn()", "looking at the WAL").await?;
+        cell.parse().map_err(|_| format!("the WAL's position {cell:?} makes no sense"))
+    }
+
     /// Moves the slot to the end of the WAL, as nobody should.
     pub(crate) async fn advance(&self) -> Result<(), String> {
         let sql = format!(

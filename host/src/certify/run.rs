@@ -26,6 +26,8 @@ use crate::postgres::Params;
 /// How long anything may take to happen; generous, because a busy machine is no failure.
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Without a delivery for so long, and with everything confirmed, there will be no more.
+const QUIET: Duration = Duration::from_secs(2);
 /// Changes that the sinks may be behind before the writers wait.
 const BEHIND_MAX: u64 = 3_000;
 
@@ -269,6 +271,9 @@ impl<'a> Proof<'a> {
         for _ in 0..2 {
             self.marker.mark().await;
             self.to_the_end().await?;
+            if !self.anomalies.is_empty() {
+                break;
+            }
         }
         self.watch.stop();
         self.evidence.samples = self.watch.samples();
@@ -313,6 +318,7 @@ impl<'a> Proof<'a> {
         let life = self.inbox.begin();
         let mut process = self.child.start(&self.inbox, None)?;
         let expected = self.desk.committed.load(Ordering::Relaxed) as usize;
+        let goal = self.objects.wal_end().await?;
         let sinks = [STDOUT, FILE, WEBHOOK];
         let mut last = (0, Instant::now());
         loop {
@@ -328,6 +334,10 @@ impl<'a> Proof<'a> {
             if process.ended().is_some() {
                 process.wait().await;
                 self.stuck(life, "it ended by itself in the finale", &process);
+                break;
+            }
+            // It says that all of it is done: what is missing never comes, and the checker names it.
+            if last.1.elapsed() > QUIET && self.objects.confirmed().await? >= goal {
                 break;
             }
             if last.1.elapsed() > DEADLINE {

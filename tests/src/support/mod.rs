@@ -17,6 +17,7 @@ pub mod peers;
 pub mod pgcdc;
 pub mod poll;
 pub mod postgres;
+pub mod proxy;
 pub mod receiver;
 pub mod repository;
 pub mod samples;
