@@ -65,6 +65,9 @@ pub(super) fn with_refused(n: u64, batch_bytes: usize) -> Batch {
     Batch::from_wal(numbered(n, batch_bytes).bytes().to_vec(), origin)
 }
 
+/// What is different about a lane.
+type Change = fn(&mut Bounds);
+
 /// A source and its lanes, whose sinks are the test.
 pub(super) struct Scene {
     pub(super) acks: Arc<Acks>,
@@ -78,7 +81,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) fn start(lanes: &[(Mode, fn(&mut Bounds))]) -> Scene {
+    pub(super) fn start(lanes: &[(Mode, Change)]) -> Scene {
         let folder = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let (alarm, alarmed): (Alarm, _) = alarm();
