@@ -219,7 +219,7 @@ fn fold(evidence: &Evidence, sink: &SinkLog, anomalies: &mut Vec<Anomaly>) {
 fn ahead(evidence: &Evidence, firsts: &[Firsts], ids: &Ids, anomalies: &mut Vec<Anomaly>) {
     let mut changes: Vec<(OrderKey, Tag)> =
         ids.by_tag.iter().map(|(tag, (_, position))| (*position, *tag)).collect();
-    changes.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    changes.sort_unstable_by_key(|(position, _)| *position);
     for (sink, firsts) in evidence.sinks.iter().zip(firsts) {
         let line = Line::new(&changes, firsts);
         for (life, ending) in (1..).zip(&evidence.endings) {

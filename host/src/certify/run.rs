@@ -270,7 +270,7 @@ impl<'a> Proof<'a> {
         self.receiver.behave();
         for _ in 0..2 {
             self.marker.mark().await;
-            self.to_the_end().await?;
+            self.bring_all().await?;
             if !self.anomalies.is_empty() {
                 break;
             }
@@ -314,7 +314,7 @@ impl<'a> Proof<'a> {
     }
 
     /// A life that brings all that there is, and is stopped.
-    async fn to_the_end(&mut self) -> Result<(), String> {
+    async fn bring_all(&mut self) -> Result<(), String> {
         let life = self.inbox.begin();
         let mut process = self.child.start(&self.inbox, None)?;
         let expected = self.desk.committed.load(Ordering::Relaxed) as usize;
