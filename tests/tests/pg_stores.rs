@@ -31,6 +31,8 @@ fn databases(name: &str) -> (Database, Database) {
 fn start_and_stop(desk: &Desk, db: &Database, manifest: &Manifest) {
     let pgcdc = desk.run(manifest);
     db.wait_streaming();
+    db.execute("insert into t select count(*) + 1000 from t");
+    assert_eq!(pgcdc.events(1).len(), 1);
     pgcdc.stop_clean();
 }
 

@@ -355,8 +355,8 @@ fn what_a_sink_holds_is_settled_before_it_is_replaced() {
     let pgcdc = scene.start(&holds(&old));
     scene.insert(1..=7);
     assert_eq!(pgcdc.events(7).len(), 7);
-    poll::until("the sink to hold the batch", || {
-        (scene.metric("pgcdc_connector_gauge{connector=\"guest\",name=\"held\"} ") == Some(1.0)).then_some(())
+    poll::until("the sink to hold all of it", || {
+        (scene.metric("pgcdc_connector_gauge{connector=\"guest\",name=\"held\"} ") == Some(7.0)).then_some(())
     });
     assert!(old.attempts().is_empty());
     assert_eq!(scene.reload(&holds(&new)), ["sinks.guest: config"]);

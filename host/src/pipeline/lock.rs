@@ -42,9 +42,11 @@ pub(super) fn take(folder: &Path) -> Result<Result<File, Holder>, String> {
         }
         Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
     }
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    // The lock is what counts: a full disk must not keep pgcdc from starting.
+    let said = file.set_len(0).and_then(|()| file.rewind());
+    if let Err(error) = said.and_then(|()| writeln!(file, "{}", std::process::id())) {
+        tracing::warn!(path = %path.display(), %error, "the lock does not say whose it is");
+    }
     Ok(Ok(file))
 }
 

@@ -85,7 +85,7 @@ fn what_a_sink_has_of_its_own_is_for_its_lane_alone() {
     assert_eq!(found.said, ["sinks.audit: config"]);
     assert_eq!(lanes(&found), [("audit", true, false, false)]);
     let found = replaced("path: log.jsonl }", "path: log.jsonl }, policy: { timeout: 3s }").unwrap();
-    assert_eq!(lanes(&found), [("log", true, false, true)]);
+    assert_eq!(lanes(&found), [("log", false, false, true)]);
     let found = replaced(
         "use: webhook, config: { url: \"http://a.example\", signing_key: { secret: hook } }",
         "use: stdout",
@@ -122,8 +122,8 @@ fn what_only_a_restart_changes_is_named_all_of_it() {
             "dlq: { use: stderr }",
             "dlq: { use: none }\ncheckpoint: { use: file }\nmetrics_addr: 127.0.0.1:1",
         )
-        .replace("  mine: { use: ./mine.wasm }\n", "  yours: { use: stdout, policy: { on_full: drop } }\n")
-        .replace("path: log.jsonl }", "path: log.jsonl }, policy: { on_full: drop }")
+        .replace("  mine: { use: ./mine.wasm }\n", "  yours: { use: stdout, policy: { on_full: shed } }\n")
+        .replace("path: log.jsonl }", "path: log.jsonl }, policy: { on_full: shed }")
         + "bus: { buffer_events: 7 }\nshutdown_timeout: 9s\nstate_dir: /elsewhere\nlog: { level: debug }\n";
     let refused = compare(&side(OLD, "d1", "k1"), &side(&text, "d1", "k1")).unwrap_err();
     let want = [

@@ -122,7 +122,8 @@ impl Sink for Guest {
                 let rows = batch.read()?;
                 let lines = rows.events().map(|event| format!("{}\n", event.channel())).collect();
                 self.1.borrow_mut().push((context.sequence, lines));
-                metrics::gauge("held", self.1.borrow().len() as f64);
+                let events: usize = self.1.borrow().iter().map(|(_, lines)| lines.lines().count()).sum();
+                metrics::gauge("held", events as f64);
                 return Ok(Outcome::Held);
             }
             Mode::Posts => {}
