@@ -33,7 +33,7 @@ fn found(sabotage: &str, kills: &str, places: &str) -> Option<Vec<String>> {
         .filter(|(_, count)| count.integer() > Some(0))
         .map(|(name, _)| name.clone())
         .collect();
-    println!("{sabotage}: {named:?}");
+    println!("{sabotage}: {named:?}\n{said}");
     assert_eq!(output.status.code(), Some(i32::from(!named.is_empty())), "{said}");
     Some(named)
 }

@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const QUIET: Duration = Duration::from_secs(2);
 /// Changes that the sinks may be behind before the writers wait.
 const BEHIND_MAX: u64 = 3_000;
+/// The receiver of webhooks hangs for seconds, and nobody else is to wait for it.
+const WEBHOOK_BEHIND_MAX: u64 = 30_000;
 
 /// Runs it. Returns the report, and the folder if it was kept.
 pub(crate) async fn run(options: Options) -> Result<(Report, Option<PathBuf>), String> {
@@ -232,9 +234,9 @@ impl<'a> Proof<'a> {
 
     fn gate(&self) {
         let committed = self.desk.committed.load(Ordering::Relaxed);
-        let taken =
-            [STDOUT, FILE, WEBHOOK].map(|sink| self.inbox.distinct(sink)).into_iter().min().unwrap_or(0);
-        let open = committed.saturating_sub(taken as u64) < BEHIND_MAX;
+        let behind = |sink| committed.saturating_sub(self.inbox.distinct(sink) as u64);
+        let open = [STDOUT, FILE].into_iter().all(|sink| behind(sink) < BEHIND_MAX)
+            && behind(WEBHOOK) < WEBHOOK_BEHIND_MAX;
         self.desk.open.send_if_modified(|was| std::mem::replace(was, open) != open);
     }
 

@@ -26,6 +26,10 @@ pub(super) struct Work {
     pub(super) accompanied: bool,
 }
 
+/// More than two batches are under way at once only if they are small together: what overlaps is meant to be requests, and large
+/// batches have enough of them.
+const RUNNING_BYTES_MAX: usize = 2 << 20;
+
 struct Slot {
     /// Unique in the line.
     ticket: u64,
@@ -95,6 +99,12 @@ impl Line {
 
     fn next_slot(&self, concurrency: usize) -> Option<usize> {
         if self.recovering || self.running >= if self.suspects() { 1 } else { concurrency } {
+            return None;
+        }
+        let running = self.slots.iter().filter(|slot| slot.running);
+        if self.running >= 2
+            && running.map(|slot| slot.work.batch.len_bytes()).sum::<usize>() >= RUNNING_BYTES_MAX
+        {
             return None;
         }
         self.slots.iter().position(|slot| !slot.running && !slot.done)

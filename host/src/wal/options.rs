@@ -81,7 +81,7 @@ impl Default for Options {
             values: Values::Typed,
             max_event_bytes: 16 << 20,
             receive_timeout_ms: 30_000,
-            read_ahead_bytes: 8 << 20,
+            read_ahead_bytes: 4 << 20,
             slot_lag_warn: 104_857_600,
             slot_wait: None,
         }
