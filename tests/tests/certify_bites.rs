@@ -61,8 +61,14 @@ fn going_on_at_the_slots_position_is_found() {
 
 #[test]
 fn confirming_before_storing_is_found() {
-    let Some(named) = found("confirm-before-store", "80", "store::write") else { return };
-    assert!(named.iter().any(|name| name == "ack-ahead" || name == "stuck"), "{named:?}");
+    // Only a kill between the two shows it, and where kills fall is left to chance.
+    for _ in 0..3 {
+        let Some(named) = found("confirm-before-store", "80", "store::write") else { return };
+        if named.iter().any(|name| name == "ack-ahead" || name == "stuck") {
+            return;
+        }
+    }
+    panic!("240 kills have not shown it");
 }
 
 #[test]
