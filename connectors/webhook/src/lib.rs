@@ -7,6 +7,7 @@
 
 mod answer;
 mod batched;
+mod fence;
 mod headers;
 mod key;
 mod options;
@@ -25,6 +26,7 @@ pub struct Webhook {
     options: Options,
     order: order::Order,
     permits: permits::Permits,
+    fence: fence::Fence,
 }
 
 impl Sink for Webhook {
@@ -33,7 +35,7 @@ impl Sink for Webhook {
     async fn open(options: Options, _: &Context) -> Result<Self> {
         headers::check(&options.headers)?;
         let permits = permits::Permits::new(options.in_flight);
-        Ok(Self { options, order: order::Order::default(), permits })
+        Ok(Self { options, order: order::Order::default(), permits, fence: fence::Fence::default() })
     }
 
     async fn check(options: Options) -> Result<()> {

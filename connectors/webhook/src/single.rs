@@ -25,6 +25,13 @@ const WINDOW: usize = 8;
 pub(crate) async fn post(webhook: &Webhook, batch: &Batch) -> Result<Vec<Failure>> {
     let rows = batch.read()?;
     let events = || rows.view().events();
+    if events().next().is_some_and(|first| !webhook.fence.admits(first.id())) {
+        let early = |event: Event<'_>| {
+            let error = Error::not_tried("an earlier batch has failed, and is to come first");
+            Failure { index: event.index(), error }
+        };
+        return Ok(events().map(early).collect());
+    }
     let tickets: Vec<Ticket> = events().map(|event| webhook.order.enter(key::of(&event))).collect();
     let mood = &Mood { failures: Cell::new(0), failures_max: webhook.options.in_flight };
     let posts = events().zip(&tickets).map(|(event, ticket)| async move {
@@ -38,7 +45,16 @@ pub(crate) async fn post(webhook: &Webhook, batch: &Batch) -> Result<Vec<Failure
     webhook.order.leave(&tickets);
     let mut failures: Vec<Failure> = done.into_iter().flatten().collect();
     failures.sort_by_key(|failure| failure.index);
+    let again = failures.iter().find(|failure| comes_again(&failure.error));
+    if let Some(first) = again.and_then(|failure| rows.view().event(failure.index)) {
+        webhook.fence.shut(first.id());
+    }
     Ok(failures)
+}
+
+/// The host tries again what was not refused for good.
+fn comes_again(error: &Error) -> bool {
+    !matches!(&*error.code, "rejected" | "invalid" | "too-large" | "unsupported")
 }
 
 /// How the endpoint has answered this batch so far.

@@ -134,3 +134,25 @@ fn a_status_that_is_not_about_the_content_is_not_halved() {
     assert_eq!(failed, [(0, "unavailable".into()), (1, "unavailable".into())]);
     assert_eq!(seen.borrow().len(), 1);
 }
+
+#[test]
+fn what_was_sent_before_a_failure_was_known_does_not_overtake_it() {
+    let down = Rc::new(std::cell::Cell::new(true));
+    let is_down = Rc::clone(&down);
+    let seen = serve(move |body| if is_down.get() && body.contains("111") { 503 } else { 204 });
+    // Ids are counted within a batch here, so the event that fails is not the first.
+    let (older, newer) = (batch(&[("2", "0"), ("1", "111")]), batch(&[("1", "222")]));
+    testing::block_on(async {
+        let config = testing::config("{\"url\":\"hook\"}").unwrap();
+        let sink = Webhook::open(config, &Context::default()).await.unwrap();
+        let context = WriteContext::default();
+        assert_eq!(codes(sink.write(&older, &context).await.unwrap()), [(1, "unavailable".to_owned())]);
+        down.set(false);
+        assert_eq!(codes(sink.write(&newer, &context).await.unwrap()), [(0, "not-tried".to_owned())]);
+        assert_eq!(seen.borrow().len(), 2, "the newer one was not posted");
+        for batch in [&older, &newer] {
+            assert_eq!(sink.write(batch, &context).await.unwrap(), Outcome::Durable);
+        }
+    });
+    assert_eq!(seen.borrow().len(), 5);
+}

@@ -47,7 +47,8 @@ pub struct Settlement {
 ///
 /// Calls of `write` overlap if `facts` asks for a concurrency above 1; then the sink keeps whatever order it
 /// promises. Later events of a row key whose earlier event failed are not to be tried, in overlapping calls
-/// either: they fail with `Error::not_tried`. The same event may come again with the same id: after a crash, a
+/// either: they fail with `Error::not_tried`. Nor are batches that the host had sent before it heard of a failure: nothing
+/// is to be tried until what failed comes again, which is what comes first then. The same event may come again with the same id: after a crash, a
 /// timeout, or a failed attempt.
 #[allow(async_fn_in_trait, reason = "an instance has one thread")]
 pub trait Sink: Sized + 'static {
