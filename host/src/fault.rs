@@ -12,7 +12,7 @@ mod sabotage;
 mod told;
 
 #[cfg(feature = "faults")]
-pub(crate) use sabotage::{confirm_early, furthest, settled_early, whole_transaction};
+pub(crate) use sabotage::{confirm_early, furthest, settled_early, stored_late, whole_transaction};
 #[cfg(feature = "faults")]
 pub(crate) use told::{command, pass};
 

@@ -198,6 +198,13 @@ impl Line {
         self.recovering = true;
     }
 
+    /// Work that is under way has come back, and nothing of it was tried.
+    pub(super) fn was_no_attempt(&mut self, ticket: u64) {
+        if let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) {
+            slot.work.attempts = slot.work.attempts.saturating_sub(1);
+        }
+    }
+
     /// Work that is under way.
     pub(super) fn running(&self, ticket: u64) -> Option<&Work> {
         self.position(ticket).and_then(|position| self.slots.get(position)).map(|slot| &slot.work)

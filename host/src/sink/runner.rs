@@ -350,6 +350,9 @@ impl Runner {
                 if let Some(error) = verdict.error.as_ref().filter(|error| error.code == "end") {
                     return Err(format!("sinks.{}: {}", self.lane.name, error.message));
                 }
+                if verdict.untried {
+                    self.line.was_no_attempt(back.ticket);
+                }
                 let again = self.settle(&batch, verdict).await;
                 match again {
                     None => self.done(back.ticket),

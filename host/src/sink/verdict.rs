@@ -20,6 +20,8 @@ pub(super) struct Verdict {
     pub(super) stuck: bool,
     /// The other side took a look at something of it, and refused that.
     pub(super) answered: bool,
+    /// No event of the batch was tried: that was no attempt.
+    pub(super) untried: bool,
     /// The longest wait that was asked for.
     pub(super) retry_after_ms: Option<u64>,
 }
@@ -51,6 +53,7 @@ pub(super) fn judge(
         error: None,
         stuck: false,
         answered: false,
+        untried: failures.len() == events as usize && events > 0,
         retry_after_ms: None,
     };
     for (index, error) in failures {
@@ -60,6 +63,7 @@ pub(super) fn judge(
         }
         let action = Kind::from_code(&error.code).policy().action;
         let tried = error.code != NOT_TRIED;
+        verdict.untried &= !tried;
         if action == Action::DeadLetter || (tried && out_of_attempts && action == Action::Retry) {
             verdict.answered |= action == Action::DeadLetter;
             verdict.letters.push((index, error));
@@ -110,6 +114,19 @@ mod tests {
         assert_eq!(verdict.letters.len(), 1);
         assert_eq!(verdict.again, [1, 2]);
         assert!(verdict.stuck);
+    }
+
+    #[test]
+    fn what_was_not_tried_at_all_was_no_attempt() {
+        let untried = |codes: [&str; 2]| {
+            let outcome = Outcome::Failed(vec![failure(0, codes[0]), failure(1, codes[1])]);
+            judge(Ok(outcome), 2, false).unwrap().unwrap().untried
+        };
+        assert!(untried([NOT_TRIED, NOT_TRIED]));
+        assert!(!untried([NOT_TRIED, "unavailable"]) && !untried(["rejected", NOT_TRIED]));
+        let one = Outcome::Failed(vec![failure(1, NOT_TRIED)]);
+        assert!(!judge(Ok(one), 2, false).unwrap().unwrap().untried);
+        assert!(!judge(Ok(Outcome::Durable), 2, false).unwrap().unwrap().untried);
     }
 
     #[test]

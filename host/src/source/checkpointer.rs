@@ -109,6 +109,8 @@ impl Checkpointer {
             let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
             if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
+                #[cfg(feature = "faults")]
+                crate::fault::stored_late().await;
                 if crate::fault::fails!("store::write::before") {
                     return Err(crate::store::Error::new("a fault that was asked for"));
                 }
