@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::tries::Tries;
 use crate::ack::Receipt;
 use crate::batch::Batch;
 
@@ -20,6 +21,8 @@ pub(super) struct Work {
     pub(super) room: Arc<OwnedSemaphorePermit>,
     /// Writes so far.
     pub(super) attempts: u32,
+    /// Those that failed, of each event.
+    pub(super) tries: Tries,
     /// Instances that ended while they had it.
     pub(super) deaths: u32,
     /// Other work was under way at the last of those.
@@ -29,6 +32,12 @@ pub(super) struct Work {
 /// More than two batches are under way at once only if they are small together: what overlaps is meant to be requests, and large
 /// batches have enough of them.
 const RUNNING_BYTES_MAX: usize = 2 << 20;
+
+/// What is left of a batch to be tried again.
+pub(super) struct Left {
+    pub(super) batch: Arc<Batch>,
+    pub(super) tries: Tries,
+}
 
 struct Slot {
     /// Unique in the line.
@@ -140,9 +149,11 @@ impl Line {
             batch: Arc::new(tail),
             receipt: slot.work.receipt.split(),
             room: Arc::clone(&slot.work.room),
+            tries: slot.work.tries.select(events_max..events),
             ..slot.work
         };
         slot.work.batch = Arc::new(head);
+        slot.work.tries = slot.work.tries.select(0..events_max);
         self.slots.insert(at + 1, Slot { ticket, work: rest, running: false, done: false });
     }
 
@@ -184,25 +195,15 @@ impl Line {
         self.slots.pop_front().map(|slot| slot.work)
     }
 
-    /// What is left of work that has come back is to be tried again; `afresh`: none of it has been tried as often as it may.
-    pub(super) fn retry(&mut self, ticket: u64, left: Arc<Batch>, afresh: bool) {
+    /// What is left of work that has come back is to be tried again.
+    pub(super) fn retry(&mut self, ticket: u64, left: Left) {
         let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) else {
             return;
         };
         slot.running = false;
-        slot.work.batch = left;
-        if afresh {
-            slot.work.attempts = 0;
-        }
+        (slot.work.batch, slot.work.tries) = (left.batch, left.tries);
         self.running -= 1;
         self.recovering = true;
-    }
-
-    /// Work that is under way has come back, and nothing of it was tried.
-    pub(super) fn was_no_attempt(&mut self, ticket: u64) {
-        if let Some(slot) = self.position(ticket).and_then(|position| self.slots.get_mut(position)) {
-            slot.work.attempts = slot.work.attempts.saturating_sub(1);
-        }
     }
 
     /// Work that is under way.

@@ -18,6 +18,7 @@ mod line;
 mod policy;
 mod runner;
 mod shed;
+mod tries;
 mod verdict;
 
 use std::sync::Arc;

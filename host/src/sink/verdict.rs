@@ -2,6 +2,7 @@
 
 use pgcdc_core::error::{Action, Kind};
 
+use super::tries::Tries;
 use crate::component::v1::WireError;
 use crate::component::v1::calls::{Failed, Outcome};
 
@@ -14,14 +15,14 @@ pub(super) struct Verdict {
     pub(super) letters: Vec<Failed>,
     /// Events to be tried again, ascending.
     pub(super) again: Vec<u32>,
+    /// How often each of those was tried by now.
+    pub(super) tries: Tries,
     /// What the operator is told about those.
     pub(super) error: Option<WireError>,
     /// Nothing will change until an operator acts: wait as long as is ever waited.
     pub(super) stuck: bool,
     /// The other side took a look at something of it, and refused that.
     pub(super) answered: bool,
-    /// No event of the batch was tried: that was no attempt.
-    pub(super) untried: bool,
     /// The longest wait that was asked for.
     pub(super) retry_after_ms: Option<u64>,
 }
@@ -34,11 +35,13 @@ pub(super) struct Garbled {
     events: u32,
 }
 
-/// Judges what a write, or a settlement, said about a batch. None: it is held.
+/// Judges what a write, or a settlement, said about a batch of which so much was tried before. None: it is held.
+/// An event that fails is tried `retries` times more; for ever if that is none.
 pub(super) fn judge(
     outcome: Result<Outcome, WireError>,
     events: u32,
-    out_of_attempts: bool,
+    mut tries: Tries,
+    retries: Option<u32>,
 ) -> Result<Option<Verdict>, Garbled> {
     let failures: Vec<Failed> = match outcome {
         Ok(Outcome::Held) => return Ok(None),
@@ -50,10 +53,10 @@ pub(super) fn judge(
     let mut verdict = Verdict {
         letters: Vec::new(),
         again: Vec::new(),
+        tries: Tries::default(),
         error: None,
         stuck: false,
         answered: false,
-        untried: failures.len() == events as usize && events > 0,
         retry_after_ms: None,
     };
     for (index, error) in failures {
@@ -63,8 +66,11 @@ pub(super) fn judge(
         }
         let action = Kind::from_code(&error.code).policy().action;
         let tried = error.code != NOT_TRIED;
-        verdict.untried &= !tried;
-        if action == Action::DeadLetter || (tried && out_of_attempts && action == Action::Retry) {
+        let out_of_tries = tried && {
+            let had = tries.failed(index, events);
+            retries.is_some_and(|retries| had > retries)
+        };
+        if action == Action::DeadLetter || (out_of_tries && action == Action::Retry) {
             verdict.answered |= action == Action::DeadLetter;
             verdict.letters.push((index, error));
             continue;
@@ -77,6 +83,7 @@ pub(super) fn judge(
         }
     }
     verdict.again.sort_unstable();
+    verdict.tries = tries.select(verdict.again.iter().copied());
     Ok(Some(verdict))
 }
 
@@ -99,7 +106,7 @@ mod tests {
     fn each_event_goes_its_own_way() {
         let outcome =
             Outcome::Failed(vec![failure(4, "unavailable"), failure(1, "rejected"), failure(2, "not-tried")]);
-        let verdict = judge(Ok(outcome), 5, false).unwrap().unwrap();
+        let verdict = judge(Ok(outcome), 5, Tries::default(), None).unwrap().unwrap();
         assert_eq!(verdict.letters.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
         assert_eq!(verdict.again, [2, 4]);
         assert_eq!(verdict.error.unwrap().code, "unavailable");
@@ -107,32 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn out_of_attempts_is_a_dead_letter_only_for_what_was_tried() {
-        let outcome =
-            Outcome::Failed(vec![failure(0, "unavailable"), failure(1, "not-tried"), failure(2, "denied")]);
-        let verdict = judge(Ok(outcome), 3, true).unwrap().unwrap();
-        assert_eq!(verdict.letters.len(), 1);
-        assert_eq!(verdict.again, [1, 2]);
-        assert!(verdict.stuck);
-    }
-
-    #[test]
-    fn what_was_not_tried_at_all_was_no_attempt() {
-        let untried = |codes: [&str; 2]| {
-            let outcome = Outcome::Failed(vec![failure(0, codes[0]), failure(1, codes[1])]);
-            judge(Ok(outcome), 2, false).unwrap().unwrap().untried
+    fn out_of_tries_is_a_dead_letter_only_for_what_was_tried() {
+        let fails = |codes: &[&str], tries: Tries| {
+            let failures = codes.iter().enumerate().map(|(at, code)| failure(at as u32, code)).collect();
+            judge(Ok(Outcome::Failed(failures)), codes.len() as u32, tries, Some(1)).unwrap().unwrap()
         };
-        assert!(untried([NOT_TRIED, NOT_TRIED]));
-        assert!(!untried([NOT_TRIED, "unavailable"]) && !untried(["rejected", NOT_TRIED]));
-        let one = Outcome::Failed(vec![failure(1, NOT_TRIED)]);
-        assert!(!judge(Ok(one), 2, false).unwrap().unwrap().untried);
-        assert!(!judge(Ok(Outcome::Durable), 2, false).unwrap().unwrap().untried);
+        let first = fails(&["unavailable", "not-tried", "denied"], Tries::default());
+        assert!(first.letters.is_empty() && first.stuck);
+        let second = fails(&["unavailable", "unavailable", "denied"], first.tries);
+        assert_eq!(second.letters.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0]);
+        assert_eq!(second.again, [1, 2]);
+        let third = fails(&["unavailable", "denied"], second.tries);
+        assert_eq!(third.letters.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0]);
+        assert_eq!(third.again, [1], "it waits for its operator, however often");
     }
 
     #[test]
     fn answers_for_events_it_was_never_given_are_garbled() {
-        assert!(judge(Ok(Outcome::Failed(vec![failure(3, "rejected")])), 3, false).is_err());
+        assert!(judge(Ok(Outcome::Failed(vec![failure(3, "rejected")])), 3, Tries::default(), None).is_err());
         let twice = vec![failure(0, "rejected"), failure(0, "rejected")];
-        assert!(judge(Ok(Outcome::Failed(twice)), 3, false).is_err());
+        assert!(judge(Ok(Outcome::Failed(twice)), 3, Tries::default(), None).is_err());
     }
 }

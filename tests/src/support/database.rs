@@ -110,6 +110,19 @@ impl Database {
         self.seen.store(from + at + 1, Ordering::Relaxed);
     }
 
+    /// Waits until every walsender here has handed all that is in the WAL now to its connection.
+    #[track_caller]
+    pub fn wait_sent(&self) {
+        let Some(goal) = self.text("select pg_current_wal_flush_lsn()::text") else {
+            panic!("no WAL position")
+        };
+        let sql = format!(
+            "select 'yes' from pg_stat_replication join pg_replication_slots on active_pid = pid \
+             where database = current_database() having min(sent_lsn) >= '{goal}'"
+        );
+        poll::until(&format!("all up to {goal} to be sent"), || self.text(&sql));
+    }
+
     /// Waits until the slot's confirmed position has reached all that is in the WAL now.
     #[track_caller]
     pub fn wait_confirmed(&self, slot: &str) {

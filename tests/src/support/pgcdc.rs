@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::account::Account;
+use super::database::Database;
 use super::event::Event;
 use super::journal::Journal;
 use super::repository::pgcdc_binary;
@@ -171,6 +172,15 @@ impl Pgcdc {
     #[track_caller]
     pub fn wait(mut self) -> Exit {
         self.reap()
+    }
+
+    /// Lets it stand still while `change` is made, until the server has sent all of it: it finds that in one piece, and so
+    /// makes one batch of it. For as much as a socket takes: some hundred rows.
+    pub fn at_once(&self, db: &Database, change: impl FnOnce()) {
+        self.signal(Signal::SIGSTOP);
+        change();
+        db.wait_sent();
+        self.signal(Signal::SIGCONT);
     }
 
     /// Sends a signal.
