@@ -1,6 +1,5 @@
 //! kill -9 of pgcdc and of PostgreSQL under load: nothing is lost, and what is repeated has its first id.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pgcdc_tests::support::audit::{Order, audit};
@@ -8,6 +7,7 @@ use pgcdc_tests::support::database::Database;
 use pgcdc_tests::support::desk::Desk;
 use pgcdc_tests::support::event::Event;
 use pgcdc_tests::support::fold::assert_none;
+use pgcdc_tests::support::kills::{self, Victim};
 use pgcdc_tests::support::manifest::Manifest;
 use pgcdc_tests::support::receiver::{Fault, Receiver};
 use pgcdc_tests::support::writers::{TABLES, Writers};
@@ -47,22 +47,14 @@ fn nothing_is_lost_and_repetitions_keep_their_id() {
     db.execute(TABLES);
     unreliable(&receiver);
     let manifest = manifest(&db, &receiver);
-    let mut stdout: Vec<String> = Vec::new();
-    let mut pgcdc = desk.run(&manifest);
+    let pgcdc = desk.run(&manifest);
     db.wait_streaming();
     let writers = Writers::start(&db.url(), WRITERS, TRANSACTIONS);
-    for kill in 1..=6 {
-        writers.wait_committed(kill * STEP);
-        if kill == 4 {
-            let server = Arc::clone(db.cluster());
-            server.kill();
-            server.start_again();
-        } else {
-            stdout.extend(pgcdc.kill().stdout);
-            pgcdc = desk.run(&manifest);
-        }
-    }
-    let done = writers.finish();
+    let (pgcdc, mut stdout, done) =
+        kills::in_turns((&desk, &manifest), pgcdc, writers, (6, STEP), |kill| match kill {
+            4 => Victim::Server(db.cluster()),
+            _ => Victim::Pgcdc,
+        });
     db.wait_confirmed(db.name());
     stdout.extend(pgcdc.stop_clean().stdout);
 

@@ -1,13 +1,12 @@
 //! Checkpoints in a PostgreSQL: they outlive pgcdc and the server that keeps them, and two writers cannot both win.
 
-use std::sync::Arc;
-
 use pgcdc_tests::support::audit::{Order, audit};
 use pgcdc_tests::support::database::Database;
 use pgcdc_tests::support::desk::Desk;
 use pgcdc_tests::support::event::Event;
 use pgcdc_tests::support::exact::Exact;
 use pgcdc_tests::support::fold::assert_none;
+use pgcdc_tests::support::kills::{self, Victim};
 use pgcdc_tests::support::manifest::Manifest;
 use pgcdc_tests::support::poll;
 use pgcdc_tests::support::writers::{TABLES, Writers};
@@ -121,22 +120,14 @@ fn nothing_is_lost_when_the_state_and_pgcdc_are_killed() {
     let (state, db, desk) = (Database::alone("killed_state"), Database::create("killed"), Desk::new());
     db.execute(TABLES);
     let manifest = Manifest::persistent(&db).stdout().line(&checkpoint(&state.url()));
-    let mut stdout: Vec<String> = Vec::new();
-    let mut pgcdc = desk.run(&manifest);
+    let pgcdc = desk.run(&manifest);
     db.wait_streaming();
     let writers = Writers::start(&db.url(), 2, 200);
-    for kill in 1..=4 {
-        writers.wait_committed(kill * 80);
-        if kill % 2 == 1 {
-            let server = Arc::clone(state.cluster());
-            server.kill();
-            server.start_again();
-        } else {
-            stdout.extend(pgcdc.kill().stdout);
-            pgcdc = desk.run(&manifest);
-        }
-    }
-    let done = writers.finish();
+    let (pgcdc, mut stdout, done) =
+        kills::in_turns((&desk, &manifest), pgcdc, writers, (4, 80), |kill| match kill % 2 {
+            1 => Victim::Server(state.cluster()),
+            _ => Victim::Pgcdc,
+        });
     db.wait_confirmed(db.name());
     stdout.extend(pgcdc.stop_clean().stdout);
     let report = audit(&Event::parse_all(&stdout), &done, &db.rows("ledger"), Order::Total);

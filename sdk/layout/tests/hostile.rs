@@ -3,38 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/read_all.rs"]
+mod read_all;
 mod support;
 
 use pgcdc_layout::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use read_all::read_all;
 use support::model;
-
-/// Reads everything there is to read.
-fn read_all(view: &View<'_>) -> usize {
-    let mut sum = view.strand().len() + view.source().len() + view.resume().len() + view.more().len();
-    for n in 0..view.type_count().min(100) as u32 {
-        let ty = view.ty(n).unwrap();
-        sum += ty.name().len() + ty.fields().len() + ty.element().map_or(0, |element| element.name().len());
-    }
-    for n in 0..view.transaction_count().min(100) as u32 {
-        let transaction = view.transaction(n).unwrap();
-        sum += transaction.key().len() + transaction.name().len();
-    }
-    let mut key = Vec::new();
-    for event in view.events().take(100) {
-        event.position(&mut key);
-        sum += event.channel().len() + event.particulars().len() + event.key().len();
-        for row in [event.after(), event.before()].into_iter().flatten() {
-            sum += row.iter().filter_map(Cell::value).map(str::len).sum::<usize>();
-            sum += row.get(row.len()).value().map_or(0, str::len);
-        }
-        if let Some(relation) = event.relation() {
-            sum += relation.columns().take(100).map(|column| column.name().len()).sum::<usize>();
-        }
-    }
-    sum + key.len()
-}
 
 fn check(bytes: &[u8]) {
     read_all(&View::of_valid(bytes));

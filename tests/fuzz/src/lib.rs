@@ -7,6 +7,8 @@
 #![cfg(not(test))]
 
 mod host;
+#[path = "../../../sdk/layout/tests/support/read_all.rs"]
+mod read_all;
 pub mod seeds;
 mod targets;
 

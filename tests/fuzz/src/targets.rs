@@ -10,11 +10,12 @@ use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::pgoutput::{Head, Message};
-use pgcdc_layout::{Cell, View, json, rewrite, stamp};
+use pgcdc_layout::{View, json, rewrite, stamp};
 
 use crate::host::manifest::parse::Format;
 use crate::host::manifest::{Description, parse, print, quantity};
 use crate::host::postgres::params::Params;
+use crate::read_all::read_all;
 
 /// A parser under test.
 #[derive(Clone, Copy)]
@@ -76,29 +77,6 @@ fn layout(bytes: &[u8]) {
     if let (true, Some(output)) = (all_pass, rewriter.finish()) {
         assert!(View::parse(&output).is_ok(), "what a rewriter makes is a batch");
     }
-}
-
-fn read_all(view: &View<'_>) -> usize {
-    let mut sum = view.strand().len() + view.source().len() + view.resume().len() + view.more().len();
-    let indexes = |count: usize| 0..u32::try_from(count.min(100)).unwrap_or(0);
-    for ty in indexes(view.type_count()).filter_map(|n| view.ty(n)) {
-        sum += ty.name().len() + ty.fields().len() + ty.element().map_or(0, |element| element.name().len());
-    }
-    for transaction in indexes(view.transaction_count()).filter_map(|n| view.transaction(n)) {
-        sum += transaction.key().len() + transaction.name().len();
-    }
-    let mut key = Vec::new();
-    for event in view.events().take(100) {
-        event.position(&mut key);
-        sum += event.channel().len() + event.particulars().len() + event.key().len();
-        for row in [event.after(), event.before()].into_iter().flatten() {
-            sum += row.iter().filter_map(Cell::value).map(str::len).sum::<usize>();
-        }
-        if let Some(relation) = event.relation() {
-            sum += relation.columns().take(100).map(|column| column.name().len()).sum::<usize>();
-        }
-    }
-    sum + key.len()
 }
 
 /// A transform's input and its output: the length of the first in two bytes, then both.

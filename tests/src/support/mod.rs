@@ -12,6 +12,7 @@ pub mod free_port;
 pub mod guests;
 pub mod http;
 pub mod journal;
+pub mod kills;
 pub mod manifest;
 pub mod peers;
 pub mod pgcdc;
