@@ -172,7 +172,14 @@ mod tests {
         assert!(!breaker.failed(SECOND) && !breaker.failed(SECOND));
         breaker.delivered();
         assert!(!breaker.failed(SECOND) && !breaker.failed(SECOND) && breaker.failed(SECOND));
-        assert_eq!(breaker.state(), State::Open);
+        assert_eq!((breaker.state(), breaker.failures()), (State::Open, 3));
+    }
+
+    #[test]
+    fn states_have_a_number_and_a_word_each() {
+        let states = [State::Closed, State::Open, State::HalfOpen];
+        assert_eq!(states.map(State::number), [0, 1, 2]);
+        assert_eq!(states.map(State::as_str), ["closed", "open", "half-open"]);
     }
 
     #[test]

@@ -99,6 +99,7 @@ mod tests {
         assert_eq!(settings(2.5, None).burst(), 3);
         assert_eq!(settings(1e30, None).burst(), u32::MAX);
         assert_eq!(settings(9.0, Some(0)).burst(), 1);
+        assert_eq!(Bucket::new(settings(9.0, Some(7)), Duration::ZERO).burst(), 7);
     }
 
     #[test]

@@ -130,8 +130,6 @@ impl Kind {
             "42501" => Kind::Denied,
             // A publication or a slot that does not exist; WAL that was removed; a slot that was invalidated.
             "42704" | "55000" | "58P01" | "57P04" => Kind::Gone,
-            // The slot is still held by our own last connection, for as long as the server takes to notice.
-            "55006" => Kind::Unavailable,
             "57014" => Kind::Timeout,
             "3D000" | "3F000" => Kind::Misconfigured,
             _ => match state.get(..2) {
@@ -139,6 +137,7 @@ impl Kind {
                 Some("53") => Kind::Throttled,
                 Some("22" | "23") => Kind::Rejected,
                 Some("0A" | "42") => Kind::Misconfigured,
+                // 55006 is among them: a slot that our own last connection still holds, until the server notices.
                 _ => Kind::Unavailable,
             },
         }
@@ -179,5 +178,19 @@ mod tests {
             assert_eq!(Kind::from_sqlstate(state).policy().action, Action::DeadLetter, "{state}");
         }
         assert_eq!(Kind::from_sqlstate("é"), Kind::Unavailable);
+    }
+
+    #[test]
+    fn what_a_server_says_has_its_kind() {
+        for (state, kind) in [
+            ("42501", Kind::Denied),
+            ("55006", Kind::Unavailable),
+            ("57014", Kind::Timeout),
+            ("53300", Kind::Throttled),
+            ("3D000", Kind::Misconfigured),
+            ("58P01", Kind::Gone),
+        ] {
+            assert_eq!(Kind::from_sqlstate(state), kind, "{state}");
+        }
     }
 }

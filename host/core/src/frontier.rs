@@ -121,6 +121,7 @@ mod tests {
         frontier.advance(1, 10).unwrap();
         assert_eq!(frontier.join(2, 9), Err(Refused::Behind { lane: 2, mark: 9, frontier: 10 }));
         assert_eq!(frontier.advance(1, 9), Err(Refused::Backwards { lane: 1, from: 10, to: 9 }));
+        assert_eq!(frontier.advance(1, 10), Ok(10), "no news is no error");
         assert_eq!(frontier.leave(1), Ok(10));
         assert_eq!(frontier.at(), 10);
     }

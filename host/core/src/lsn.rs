@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "/", "0", "0/", "/0", "+1/0", "1/ 0", "123456789/0", "0/0/0", "g/0", "0/é"] {
+        for text in
+            ["", "/", "0", "0/", "/0", "+1/0", "1/ 0", "123456789/0", "000000001/0", "0/0/0", "g/0", "0/é"]
+        {
             assert_eq!(text.parse::<Lsn>(), Err(NotAnLsn), "{text:?}");
         }
     }
@@ -93,5 +95,6 @@ mod tests {
         assert!(Lsn(0x1_0000_0000).to_bytes() > Lsn(0xFFFF_FFFF).to_bytes());
         assert_eq!(Lsn::from_bytes(&Lsn(77).to_bytes()), Some(Lsn(77)));
         assert_eq!(Lsn::from_bytes(b"short"), None);
+        assert!(Lsn(1).is_some() && !Lsn::ZERO.is_some());
     }
 }
