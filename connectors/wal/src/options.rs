@@ -62,6 +62,13 @@ struct Settings {
     /// How long a slot that another client reads is waited for; if not set, for as long as it takes.
     #[config(flag = "slot-wait")]
     slot_wait: Option<Duration>,
+    /// Large transactions are received while they are in progress, if the server can (14 or later), and kept until they
+    /// commit. `off`: the server keeps them, and sends them whole.
+    #[config(default = "auto")]
+    streaming: Streaming,
+    /// How much of them may be on the disk, under the state directory. The source stops at more.
+    #[config(default = "64GiB")]
+    spill_max: ByteSize,
 }
 
 #[derive(Config)]
@@ -69,6 +76,13 @@ struct Settings {
 enum Values {
     Typed,
     Text,
+}
+
+#[derive(Config)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum Streaming {
+    Auto,
+    Off,
 }
 
 /// The endpoint, and everything else as JSON for the host.

@@ -4,8 +4,8 @@
 //! numbers are passed in, values come out. So every rule of this crate can be tested without a server, and
 //! the same input always gives the same output.
 //!
-//! - From WAL to batches: [`pgoutput`] (bytes to messages), [`catalog`] (types), [`assembler`] (messages to
-//!   batches).
+//! - From WAL to batches: [`pgoutput`] (bytes to messages), [`streamed`] (transactions in pieces to whole ones),
+//!   [`catalog`] (types), [`assembler`] (messages to batches).
 //! - Names of places: [`lsn`], [`order_key`], [`id`].
 //! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`acks`] (both, by batch), [`checkpoint`] (what
 //!   is stored), [`owed`] (what a lane still has to get).
@@ -47,4 +47,5 @@ pub mod owed;
 pub mod pgoutput;
 pub mod pressure;
 pub mod resume;
+pub mod streamed;
 pub mod tracker;

@@ -33,6 +33,7 @@ use crate::sink::{Changes, Lane, Policy};
 use crate::source::{self, Runner, SourceLink};
 use crate::store::Memory;
 use crate::transform::{Chain, Stage};
+use crate::wal::{self, SpillPlace};
 
 use super::lock::{self, Holder};
 use super::pressure;
@@ -116,6 +117,7 @@ impl Workshop {
         let taken = lock::take(&self.state_dir)?;
         if taken.is_ok() {
             bus::forget(&self.overflow_folder())?;
+            wal::forget_spill(&self.spill_folder())?;
         }
         Ok(taken)
     }
@@ -413,7 +415,18 @@ impl Workshop {
             None => None,
         };
         let (name, status) = (detector.name.as_str().into(), Arc::new(SourceStatus::default()));
-        Ok(SourceLink::new(name, status, stored, memory.clone(), self.pressure(detector)))
+        let spill = self.spill(detector);
+        Ok(SourceLink::new(name, status, stored, memory.clone(), self.pressure(detector), spill))
+    }
+
+    /// Where a source keeps transactions in progress, and who is told.
+    fn spill(&self, detector: &Ready) -> SpillPlace {
+        let (metrics, name) = (self.metrics(), detector.name.clone());
+        SpillPlace::new(self.spill_folder(), move |news| metrics.spill.tell(&name, &news))
+    }
+
+    fn spill_folder(&self) -> PathBuf {
+        self.state_dir.join("spill")
     }
 
     pub(super) fn source(

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::pressure;
 use crate::admin::status::SourceStatus;
 use crate::store::Memory;
-use crate::wal::{Progress, Session};
+use crate::wal::{Progress, Session, SpillPlace};
 
 /// The live WAL session of a source.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub(crate) struct SourceLink {
     pub(crate) status: Arc<SourceStatus>,
     /// What its slot's lag does to it; none unless the operator wants it.
     pub(crate) pressure: pressure::Shared,
+    /// Where transactions in progress are kept.
+    pub(super) spill: SpillPlace,
     memory: Memory,
     state: Mutex<State>,
     sessions: AtomicU64,
@@ -63,6 +65,7 @@ impl SourceLink {
         stored: Option<Checkpoint>,
         memory: Memory,
         pressure: pressure::Shared,
+        spill: SpillPlace,
     ) -> Arc<SourceLink> {
         let state = Mutex::new(State {
             stored,
@@ -74,7 +77,7 @@ impl SourceLink {
             moved: false,
         });
         let (sessions, changed, moved) = (AtomicU64::new(0), Notify::new(), Notify::new());
-        Arc::new(SourceLink { name, status, pressure, memory, state, sessions, changed, moved })
+        Arc::new(SourceLink { name, status, pressure, spill, memory, state, sessions, changed, moved })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

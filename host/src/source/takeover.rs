@@ -30,7 +30,8 @@ pub(crate) fn ask_again_ms(code: &str) -> Option<u64> {
 }
 
 /// Opens a session for this source, from what is stored at the moment in which the slot is had.
-pub(crate) async fn open(link: &SourceLink, params: &Params, options: Options) -> Result<Session, Error> {
+pub(crate) async fn open(link: &SourceLink, params: &Params, mut options: Options) -> Result<Session, Error> {
+    options.spill = Some(link.spill.clone());
     let slot_wait = options.slot_wait()?;
     let persistent = options.persistent_slot;
     let opened = wal::open(params, options, link.stored_wal()).await;

@@ -93,10 +93,15 @@ impl Connection {
         at: Lsn,
         publication: &str,
         messages: bool,
+        streaming: bool,
     ) -> Result<Wire, Error> {
         let doing = "starting replication";
-        let mut options =
-            format!("proto_version '1', publication_names {}", quote_text(&quote_name(publication)));
+        let mut options = format!("publication_names {}", quote_text(&quote_name(publication)));
+        options.push_str(if streaming {
+            ", proto_version '2', streaming 'on'"
+        } else {
+            ", proto_version '1'"
+        });
         if messages && self.major_version() >= 14 {
             options.push_str(", messages 'true'");
         }

@@ -5,7 +5,8 @@
 //!  ──────────                      ─────────                                        ────────
 //!  WAL ▸ walsender ─► socket ─► input ─► assembler ─► queue ─► Session::next ─► lanes ─► sinks
 //!                       stream.rs: one task reads          bounded: bytes, count           │
-//!                                                                                          ▼ settled
+//!                         ▲    │ pieces of transactions in progress                         ▼ settled
+//!                 replay ─┘    └─► spill: memory, then disk, until the commit
 //!  forgets WAL  ◄── status update ◄── progress.rs ◄── Progress::stored ◄── checkpoint, fsynced
 //!                     status.rs: one task writes, by its own clock
 //! ```
@@ -17,6 +18,8 @@
 //!   is on the device. After a crash the slot is therefore never ahead of what was stored.
 //! - A keepalive's WAL end stands for such an LSN once nothing before it is open or unsettled. It takes
 //!   the same way through the checkpoint, so that an idle publication does not hold back WAL.
+//! - A transaction in progress that was received in pieces holds none of this back: it ends behind every position that is
+//!   offered, and the server sends it again from its start as long as its end is not confirmed (decision 0012).
 //! - When the session ends, everything above what was stored comes again, with the same keys and ids.
 //!
 //! Reconnecting and waiting are the caller's; an error says whether trying again can help.
@@ -31,6 +34,7 @@ mod publication;
 mod queue;
 mod server;
 mod side;
+mod spill;
 mod status;
 mod stream;
 
@@ -51,9 +55,10 @@ use side::Side;
 use status::Signals;
 
 pub use open::open;
-pub use options::{Options, Values};
+pub use options::{Options, Streaming, Values};
 pub use progress::{Progress, Status};
 pub use server::Lag;
+pub use spill::{News, SpillPlace, forget as forget_spill};
 
 /// How long a goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

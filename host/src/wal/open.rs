@@ -14,6 +14,7 @@ use pgcdc_core::error::Kind;
 use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::{Decision, Halt, HaltCode, ServerFacts, Stored, decide};
+use pgcdc_core::streamed::Streamed;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -27,8 +28,9 @@ use super::publication::{self, Publication};
 use super::queue::{Bounds, Queue};
 use super::server::{self, Server};
 use super::side::Side;
+use super::spill::Spill;
 use super::status::{self, Signals};
-use super::stream::{CHANGE_HEAD_BYTES, Reader};
+use super::stream::{CHANGE_HEAD_BYTES, Reader, XID_BYTES};
 use super::{Facts, Session, Started};
 use crate::postgres::{self, Error, Params, Wire};
 
@@ -210,7 +212,10 @@ impl Opening {
         let assembler = Assembler::new(settings, TypeCatalog::new(), facts.start);
         let assembler = assembler.map_err(|error| Error::params(error.to_string()))?;
         let messages = self.options.messages;
-        let wire = match self.connection.start(&id.slot, facts.start, &id.publication, messages).await {
+        let spill = self.options.spill(facts.server_version);
+        let streaming = spill.is_some();
+        let started = self.connection.start(&id.slot, facts.start, &id.publication, messages, streaming);
+        let wire = match started.await {
             Ok(wire) => wire,
             Err(error) if error.sqlstate() == Some("55006") => {
                 return Err(taken(&self.session, &id.slot).await);
@@ -228,7 +233,8 @@ impl Opening {
                 every,
                 silence: self.plan.silence,
                 bounds,
-                frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + 8,
+                frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + XID_BYTES + 8,
+                spill,
             },
             facts,
         ))
@@ -244,10 +250,11 @@ struct Parts {
     silence: Duration,
     bounds: Bounds,
     frame_bytes_max: usize,
+    spill: Option<Spill>,
 }
 
 fn spawn(parts: Parts, facts: Facts) -> Session {
-    let Parts { mut wire, assembler, side, every, silence, bounds, frame_bytes_max } = parts;
+    let Parts { mut wire, assembler, side, every, silence, bounds, frame_bytes_max, spill } = parts;
     let progress = Arc::new(Progress::new(facts.start));
     let queue = Arc::new(Queue::new(bounds));
     let signals = Arc::new(Signals::default());
@@ -256,6 +263,8 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
     let reader = Reader {
         input: Input::new(read, &wire.buffer, frame_bytes_max),
         assembler,
+        streamed: Streamed::default(),
+        spill,
         queue: queue.clone(),
         progress: progress.clone(),
         signals: signals.clone(),

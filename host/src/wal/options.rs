@@ -8,6 +8,7 @@ use pgcdc_core::lsn::Lsn;
 use serde::Deserialize;
 
 use super::publication;
+use super::spill::{Spill, SpillPlace};
 use crate::manifest::quantity;
 use crate::postgres::Error;
 
@@ -51,6 +52,13 @@ pub struct Options {
     pub slot_lag_warn: u64,
     /// How long a slot that another client reads is waited for, e.g. `30s`; for ever if absent.
     pub slot_wait: Option<String>,
+    /// Whether large transactions are received while they are in progress (server 14 or later).
+    pub streaming: Streaming,
+    /// What transactions in progress may take on the disk together; bytes.
+    pub spill_max: u64,
+    /// Where they are kept; without a place they are not asked for. The host's to say.
+    #[serde(skip)]
+    pub spill: Option<SpillPlace>,
 }
 
 /// In which form values are shown.
@@ -63,6 +71,20 @@ pub enum Values {
     /// All as strings.
     Text,
 }
+
+/// Whether large transactions are received while they are in progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Streaming {
+    /// If the server can.
+    #[default]
+    Auto,
+    /// Never: the server keeps them until they commit.
+    Off,
+}
+
+/// The first version that sends them.
+const STREAMING_VERSION: u32 = 14;
 
 impl Default for Options {
     fn default() -> Self {
@@ -84,6 +106,9 @@ impl Default for Options {
             read_ahead_bytes: 4 << 20,
             slot_lag_warn: 104_857_600,
             slot_wait: None,
+            streaming: Streaming::Auto,
+            spill_max: 64 << 30,
+            spill: None,
         }
     }
 }
@@ -106,6 +131,12 @@ impl Options {
             quantity::duration(text).ok_or_else(|| bad("`slot_wait` must be a duration such as 30s or 0"))
         };
         self.slot_wait.as_ref().map(read).transpose()
+    }
+
+    /// What keeps transactions in progress; `None` if they are not to be asked for.
+    pub(super) fn spill(&self, server_version: u32) -> Option<Spill> {
+        let wanted = self.streaming == Streaming::Auto && server_version >= STREAMING_VERSION;
+        self.spill.clone().filter(|_| wanted).map(|place| Spill::new(place, self.spill_max))
     }
 
     pub(super) fn plan(&self) -> Result<Plan, Error> {
@@ -204,6 +235,7 @@ mod tests {
             (r#"{"publication":"p","include":["a.b.c.d"]}"#, "include"),
             (r#"{"publication":"p","values":"binary"}"#, "unknown variant"),
             (r#"{"publicaton":"p"}"#, "unknown field"),
+            (r#"{"publication":"p","streaming":"parallel"}"#, "unknown variant"),
         ] {
             let error = plan(json).expect_err(json);
             assert!(error.contains(part), "{error}");

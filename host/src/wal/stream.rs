@@ -3,10 +3,12 @@
 //! A batch closes when it is full, or when the socket has nothing more and the consumer has nothing left;
 //! so an idle consumer never waits for a batch to fill, and a busy one finds larger batches.
 //! When the queue is full, this task stops reading, TCP tells the server to wait, and the status writer
-//! goes on. Invariants:
+//! goes on. Pieces of transactions in progress are put aside (`spill`) until their commit (`stream/replay.rs`). Invariants:
 //! - nothing is skipped: a message that cannot be read ends the connection;
 //! - the server's word that it left out a publication is an error, since rows would be missing (I6);
 //! - a peer that is silent is asked once, and given up after as long again.
+
+mod replay;
 
 use std::future::poll_fn;
 use std::io;
@@ -18,17 +20,21 @@ use pgcdc_core::assembler::{Assembler, Error as BadStream, Fed, Finished};
 use pgcdc_core::confirm::Stand;
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
+use pgcdc_core::streamed::{Replay, Step as Taken, Streamed};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::input::{Frame, Input};
 use super::progress::Progress;
 use super::queue::Queue;
 use super::side::Side;
+use super::spill::{News, Spill};
 use super::status::Signals;
 use crate::postgres::{Error, ServerError};
 
 /// What stands before the change in an XLogData message: its kind, two positions, a time.
 pub(super) const CHANGE_HEAD_BYTES: usize = 25;
+/// What a change has more inside of a transaction in progress.
+pub(super) const XID_BYTES: usize = 4;
 /// Kind, position, time, wish.
 const KEEPALIVE_BYTES: usize = 18;
 
@@ -36,6 +42,9 @@ const KEEPALIVE_BYTES: usize = 18;
 pub(super) struct Reader {
     pub(super) input: Input,
     pub(super) assembler: Assembler,
+    pub(super) streamed: Streamed,
+    /// None if pieces of transactions in progress were not asked for.
+    pub(super) spill: Option<Spill>,
     pub(super) queue: Arc<Queue<Finished, Error>>,
     pub(super) progress: Arc<Progress>,
     pub(super) signals: Arc<Signals>,
@@ -52,6 +61,10 @@ enum Step {
     Push(Finished),
     /// These types have to be known first.
     Learn(Vec<u32>),
+    /// What is kept has to go to the disk before anything else.
+    Stow,
+    /// A transaction that came in pieces has committed.
+    Replay(Box<Replay>),
 }
 
 enum Woken {
@@ -90,6 +103,8 @@ impl Loop {
         match self.step()? {
             Step::Push(batch) => return self.push(batch).await,
             Step::Learn(oids) => return self.learn(&oids).await,
+            Step::Stow => return self.stow().await,
+            Step::Replay(replay) => return self.replay(replay).await,
             Step::Starved => {}
         }
         self.reader.progress.received(self.received);
@@ -110,7 +125,7 @@ impl Loop {
     /// Cuts and feeds frames until something has to be waited for.
     fn step(&mut self) -> Result<Step, Error> {
         let Self { reader, now_us, received, .. } = self;
-        let Reader { input, assembler, progress, signals, place, .. } = reader;
+        let Reader { input, assembler, streamed, spill, progress, signals, place, .. } = reader;
         let bad = |what: &str| Error::protocol(place, what);
         while let Some(frame) = input.next().map_err(|_| bad("a message's length makes no sense"))? {
             match (frame.tag, frame.body.first()) {
@@ -118,6 +133,16 @@ impl Loop {
                     let (at, head) = change(&frame).ok_or_else(|| bad("a change is cut short"))?;
                     *received = (*received).max(at);
                     let bytes = frame.length - CHANGE_HEAD_BYTES;
+                    let taken = streamed.take(at, head, bytes as u64);
+                    match taken
+                        .map_err(|error| bad(&format!("the stream of changes cannot be read: {error}")))?
+                    {
+                        Taken::Pass => {}
+                        aside => match put_aside(aside, spill.as_mut(), place)? {
+                            Some(step) => return Ok(step),
+                            None => continue,
+                        },
+                    }
                     match feed(assembler, at, head, bytes, *now_us).map_err(|error| broken(place, &error))? {
                         (Fed::NeedTypes(oids), _) => {
                             input.again();
@@ -135,7 +160,10 @@ impl Loop {
                 (b'd', Some(b'k')) => {
                     let (end, wanted) = keepalive(&frame).ok_or_else(|| bad("a keepalive is cut short"))?;
                     *received = (*received).max(end);
-                    let stand = match (assembler.in_transaction(), assembler.is_empty()) {
+                    // Between two pieces the WAL end says as much as anywhere: a transaction in progress ends behind it, and
+                    // the server keeps what it needs to send it again (decision 0012).
+                    let inside = assembler.in_transaction() || streamed.is_inside();
+                    let stand = match (inside, assembler.is_empty()) {
                         (true, _) => Stand::Inside,
                         (false, true) => Stand::Clear,
                         (false, false) => Stand::Gathered,
@@ -173,6 +201,14 @@ impl Loop {
             queue.push(batch, bytes).await;
             self.hear();
         }
+        Ok(())
+    }
+
+    async fn stow(&mut self) -> Result<(), Error> {
+        if let Some(spill) = &mut self.reader.spill {
+            spill.stow().await?;
+        }
+        self.hear();
         Ok(())
     }
 
@@ -251,6 +287,20 @@ impl Loop {
         }
         Ok(())
     }
+}
+
+/// What a piece of a transaction in progress asks for.
+fn put_aside(aside: Taken<'_>, spill: Option<&mut Spill>, place: &str) -> Result<Option<Step>, Error> {
+    let Some(spill) = spill else {
+        return Err(Error::protocol(place, "a transaction in progress, which was not asked for"));
+    };
+    match aside {
+        Taken::Keep { xid, record } => return Ok(spill.keep(xid, &record).then_some(Step::Stow)),
+        Taken::Release(replay) => return Ok(Some(Step::Replay(replay))),
+        Taken::Forget { xid } => spill.forget(xid),
+        Taken::Pass | Taken::Noted => spill.tell(News::default()),
+    }
+    Ok(None)
 }
 
 /// Feeds one change. A batch that had to go first comes back.

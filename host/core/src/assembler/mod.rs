@@ -16,6 +16,7 @@ mod open_batch;
 mod outcome;
 mod pattern;
 mod refusal;
+mod remember;
 mod row;
 mod settings;
 mod tables;

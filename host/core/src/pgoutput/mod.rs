@@ -1,15 +1,17 @@
-//! PostgreSQL's `pgoutput` protocol, version 1, text values: bytes of one message in, a value that borrows
+//! PostgreSQL's `pgoutput` protocol, versions 1 and 2, text values: bytes of one message in, a value that borrows
 //! them out.
 //!
 //! - Every length is checked; what does not hold is [`Malformed`] with its offset, never a panic.
 //! - Nothing is allocated: tuples and columns are iterated where they lie.
 //! - A message must be used up to its last byte: what is left over would be a protocol that we do not speak.
 //!
-//! Streamed (version 2) and two-phase (version 3) messages are not requested, so their tags are refused.
+//! [`Message`] is what a transaction is made of; what version 2 puts around the pieces of one that is in progress is in
+//! [`stream`]. Two-phase messages (version 3) are not requested, so their tags are refused.
 
 mod head;
 pub mod message;
 mod reader;
+pub mod stream;
 mod tuple;
 
 pub use head::Head;

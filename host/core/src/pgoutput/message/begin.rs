@@ -4,7 +4,7 @@ use super::super::reader::{Malformed, Reader};
 use super::{put_time, time_us};
 use crate::lsn::Lsn;
 
-pub(super) const TAG: u8 = b'B';
+pub(crate) const TAG: u8 = b'B';
 
 /// The start of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::super::reader::{Malformed, Reader};
 use super::{put_time, time_us};
 use crate::lsn::Lsn;
 
-pub(super) const TAG: u8 = b'C';
+pub(crate) const TAG: u8 = b'C';
 
 /// The end of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,14 +22,20 @@ pub use truncate::Truncate;
 pub use typ::Type;
 pub use update::{OldKind, Update};
 
+pub(crate) use begin::TAG as BEGIN_TAG;
+pub(crate) use commit::TAG as COMMIT_TAG;
 pub(crate) use delete::TAG as DELETE_TAG;
 pub(crate) use insert::TAG as INSERT_TAG;
 pub(crate) use logical::TAG as MESSAGE_TAG;
+pub(crate) use origin::TAG as ORIGIN_TAG;
+pub(crate) use relation::TAG as RELATION_TAG;
+pub(crate) use truncate::TAG as TRUNCATE_TAG;
+pub(crate) use typ::TAG as TYPE_TAG;
 pub(crate) use update::TAG as UPDATE_TAG;
 
 use super::reader::{Malformed, Reader};
 
-/// Any message of the protocol. More will come with streamed transactions.
+/// Any message that a transaction is made of.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
@@ -95,10 +101,10 @@ impl<'a> Message<'a> {
 }
 
 /// A time of the protocol (microseconds since 2000) as microseconds since 1970.
-fn time_us(since_2000_us: i64) -> i64 {
+pub(super) fn time_us(since_2000_us: i64) -> i64 {
     since_2000_us.saturating_add(super::EPOCH_2000_US)
 }
 
-fn put_time(out: &mut Vec<u8>, since_1970_us: i64) {
+pub(super) fn put_time(out: &mut Vec<u8>, since_1970_us: i64) {
     out.extend_from_slice(&since_1970_us.saturating_sub(super::EPOCH_2000_US).to_be_bytes());
 }

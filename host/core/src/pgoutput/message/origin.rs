@@ -3,7 +3,7 @@
 use super::super::reader::{Malformed, Reader, put_text};
 use crate::lsn::Lsn;
 
-pub(super) const TAG: u8 = b'O';
+pub(crate) const TAG: u8 = b'O';
 
 /// Where a replicated transaction comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

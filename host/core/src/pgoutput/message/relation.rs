@@ -2,7 +2,7 @@
 
 use super::super::reader::{Malformed, Reader, put_text};
 
-pub(super) const TAG: u8 = b'R';
+pub(crate) const TAG: u8 = b'R';
 
 /// What of an old row the server sends: `REPLICA IDENTITY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::super::reader::{Malformed, Reader};
 
-pub(super) const TAG: u8 = b'T';
+pub(crate) const TAG: u8 = b'T';
 const CASCADE: u8 = 1;
 const RESTART_IDENTITY: u8 = 2;
 

@@ -2,7 +2,7 @@
 
 use super::super::reader::{Malformed, Reader, put_text};
 
-pub(super) const TAG: u8 = b'Y';
+pub(crate) const TAG: u8 = b'Y';
 
 /// A type's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
