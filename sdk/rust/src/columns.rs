@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use pgcdc_layout::rewrite::{FreeForm, Mapped, RelationPlan, Rewriter};
 use pgcdc_layout::writer::BodyDef;
-use pgcdc_layout::{Body, Column, Kind, Relation, Type, View, WriteError, json};
+use pgcdc_layout::{Body, Column, Event, Kind, Relation, Type, View, WriteError, json};
 
 use crate::object::{Object, text_of};
 use crate::transform::{Applied, Failure};
@@ -69,15 +69,12 @@ fn write(
         let done = match event.body() {
             Body::Json(payload) => match edited(payload, edit) {
                 Some(payload) => {
-                    let body = BodyDef::Json(&payload);
-                    rewriter.free_form(&event, &FreeForm { body, ..FreeForm::default() })
+                    let form = FreeForm { body: BodyDef::Json(&payload), rows: true, ..FreeForm::default() };
+                    rewriter.free_form_with(&event, &form, |_, at, text| mapped(edit, &event, at, text))
                 }
-                None => rewriter.pass(&event),
+                None => rewriter.pass_with(&event, 0, |_, at, text| mapped(edit, &event, at, text)),
             },
-            _ => rewriter.pass_with(&event, 0, |_side, column, text| {
-                let column = event.relation().and_then(|relation| relation.column(column));
-                column.map_or(Mapped::Same, |column| edit.value(&column, text))
-            }),
+            _ => rewriter.pass_with(&event, 0, |_, at, text| mapped(edit, &event, at, text)),
         };
         match done {
             Ok(()) => {}
@@ -87,6 +84,11 @@ fn write(
         *next += 1;
     }
     Ok(rewriter.finish())
+}
+
+fn mapped<'a>(edit: &impl Edit, event: &Event<'_>, column: usize, text: &'a str) -> Mapped<'a> {
+    let column = event.relation().and_then(|relation| relation.column(column));
+    column.map_or(Mapped::Same, |column| edit.value(&column, text))
 }
 
 /// A payload, edited; none if it has nothing to edit.

@@ -49,6 +49,7 @@ mod kinds;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod linked;
 pub mod object;
+pub mod payload;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

@@ -119,6 +119,22 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// Appends an event's payload alone, as its envelope has it.
+    ///
+    /// # Errors
+    /// `TooLong`; the output is as it was before then.
+    pub fn payload(&mut self, out: &mut Vec<u8>, event: &Event<'a>) -> Result<(), TooLong> {
+        let start = out.len();
+        self.plan(event);
+        let plan = self.plans.get(event.relation_index() as usize).and_then(Option::as_ref);
+        write_payload(out, plan, event, self.bytes_max);
+        if out.len() >= self.bytes_max || self.plans_bytes > self.bytes_max {
+            out.truncate(start);
+            return Err(TooLong { event: event.index(), bytes_max: self.bytes_max });
+        }
+        Ok(())
+    }
+
     /// Makes the plan of an event's relation, if there is none yet.
     fn plan(&mut self, event: &Event<'a>) {
         let Some(place @ None) = self.plans.get_mut(event.relation_index() as usize) else { return };
@@ -136,13 +152,7 @@ impl<'a> Encoder<'a> {
         out.extend_from_slice(plan.map_or(br#"","channel":"","operation":"#, |plan| &plan.channel));
         write_operation(out, event);
         out.extend_from_slice(br#","payload":"#);
-        match (event.body(), plan) {
-            (Body::Json(body), _) => write_json(out, body.as_bytes()),
-            (Body::Text(body), _) => write_string(out, body.as_bytes()),
-            (Body::Bytes(body), _) => write_base64(out, body),
-            (Body::None, Some(plan)) if event.op().is_row() => write_rows(out, plan, event, self.bytes_max),
-            (Body::None, _) => out.extend_from_slice(b"null"),
-        }
+        write_payload(out, plan, event, self.bytes_max);
         out.extend_from_slice(&self.origin);
         self.key.clear();
         event.position(&mut self.key);
@@ -179,6 +189,18 @@ impl<'a> Encoder<'a> {
         out.extend_from_slice(text);
         write_number(out, u64::from(seq));
         out.push(b'}');
+    }
+}
+
+/// Writes what is under `payload`.
+#[inline]
+fn write_payload<'a>(out: &mut Vec<u8>, plan: Option<&Plan<'a>>, event: &Event<'a>, bytes_max: usize) {
+    match (event.body(), plan) {
+        (Body::Json(body), _) => write_json(out, body.as_bytes()),
+        (Body::Text(body), _) => write_string(out, body.as_bytes()),
+        (Body::Bytes(body), _) => write_base64(out, body),
+        (Body::None, Some(plan)) if event.op().is_row() => write_rows(out, plan, event, bytes_max),
+        (Body::None, _) => out.extend_from_slice(b"null"),
     }
 }
 

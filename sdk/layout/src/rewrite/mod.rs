@@ -50,6 +50,9 @@ pub struct FreeForm<'a> {
     pub particulars: Option<&'a str>,
     /// n-th child of the old event; 0 = the event itself.
     pub derived: u32,
+    /// The old event's rows stay beside the payload, as their relation's plan says: for whoever keeps order by their key.
+    /// Not with a relation of its own.
+    pub rows: bool,
 }
 
 /// Writes a batch event by event, each out of one of the old batch, in its order.
@@ -115,10 +118,28 @@ impl<'a, P: FnMut(&Relation<'a>) -> RelationPlan> Rewriter<'a, P> {
     /// # Errors
     /// `NotJson`, `Unknown` for the relation, `Full`, `TooLarge`.
     pub fn free_form(&mut self, event: &Event<'a>, form: &FreeForm<'_>) -> Result<(), WriteError> {
-        let relation = match form.relation {
-            Some(relation) => relation,
-            None => self.relation(event)?,
+        self.free_form_with(event, form, |_, _, _| Mapped::Same)
+    }
+
+    /// The same; `map` is for the rows that stay, as in [`Rewriter::pass_with`].
+    ///
+    /// # Errors
+    /// `NotJson`, `Unknown` for the relation, `Full`, `TooLarge`.
+    pub fn free_form_with(
+        &mut self,
+        event: &Event<'a>,
+        form: &FreeForm<'_>,
+        mut map: impl FnMut(Side, usize, &'a str) -> Mapped<'a>,
+    ) -> Result<(), WriteError> {
+        let (relation, stay) = match form.relation {
+            Some(relation) => (relation, false),
+            None => (self.relation(event)?, form.rows),
         };
+        let (mut after, mut before) = (None, None);
+        if stay {
+            after = self.row(event, Side::After, &mut map)?;
+            before = self.row(event, Side::Before, &mut map)?;
+        }
         let old = carry::event_def(event);
         let def = EventDef {
             relation,
@@ -126,6 +147,8 @@ impl<'a, P: FnMut(&Relation<'a>) -> RelationPlan> Rewriter<'a, P> {
             body: form.body,
             particulars: form.particulars.unwrap_or(old.particulars),
             derived: form.derived,
+            after,
+            before,
             ..old
         };
         self.out.add_event(&def).map(drop)

@@ -29,6 +29,19 @@ pub struct RelationPlan {
     pub columns: Vec<ColumnPlan>,
 }
 
+impl RelationPlan {
+    /// Only what tells rows apart stays: the primary key, or else the replica identity, unless that is the whole row.
+    pub fn key_only(relation: &Relation<'_>) -> Self {
+        let has_primary = relation.columns().any(|column| column.primary());
+        let is_key = |column: &crate::view::Column<'_>| match has_primary {
+            true => column.primary(),
+            false => column.identity() && relation.identity() != b'f',
+        };
+        let plan = |column| ColumnPlan { drop: !is_key(&column), ..ColumnPlan::default() };
+        RelationPlan { columns: relation.columns().map(plan).collect(), ..RelationPlan::default() }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fate {
     pub(super) dropped: bool,
