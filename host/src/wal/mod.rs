@@ -33,11 +33,12 @@ mod server;
 mod side;
 mod status;
 mod stream;
+mod toast;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgcdc_core::assembler::Finished;
+use pgcdc_core::assembler::{Finished, ToastCounts};
 use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
@@ -131,6 +132,7 @@ pub struct Session {
     progress: Arc<Progress>,
     signals: Arc<Signals>,
     side: Arc<Side>,
+    toast: Arc<toast::ToastNews>,
     /// Reader and writer; aborted when the session is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -153,6 +155,11 @@ impl Session {
     /// Its positions. Batches count from 0 in the order in which `next` hands them out.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
+    }
+
+    /// What the memory of unsent values did since the last call, and what it holds; all 0 if there is none.
+    pub fn toast_counts(&self) -> ToastCounts {
+        self.toast.take()
     }
 
     /// How the slot fares, asked over an ordinary session. An error that is not transient means that the
