@@ -34,11 +34,8 @@ impl ToastMetrics {
         })
     }
 
-    /// What happened since the last call. Nothing is shown of a source that remembers nothing.
+    /// What happened since the last call.
     pub(crate) fn show(&self, detector: &str, counts: ToastCounts) {
-        if counts == ToastCounts::default() {
-            return;
-        }
         let label = &[detector];
         self.hits.with_label_values(label).inc_by(counts.hits);
         self.misses.with_label_values(label).inc_by(counts.misses);

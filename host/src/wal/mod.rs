@@ -157,8 +157,8 @@ impl Session {
         self.progress.clone()
     }
 
-    /// What the memory of unsent values did since the last call, and what it holds; all 0 if there is none.
-    pub fn toast_counts(&self) -> ToastCounts {
+    /// What the memory of unsent values did since the last call, and what it holds; none if there is none.
+    pub fn toast_counts(&self) -> Option<ToastCounts> {
         self.toast.take()
     }
 

@@ -7,25 +7,26 @@ use pgcdc_core::assembler::ToastCounts;
 /// The counts as they are now, and as they were last shown.
 #[derive(Debug, Default)]
 pub(super) struct ToastNews {
-    state: Mutex<(ToastCounts, ToastCounts)>,
+    state: Mutex<Option<(ToastCounts, ToastCounts)>>,
 }
 
 impl ToastNews {
     pub(super) fn tell(&self, counts: ToastCounts) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = counts;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.get_or_insert_default().0 = counts;
     }
 
-    /// What there is now; hits, misses and evictions are those since the last call.
-    pub(super) fn take(&self) -> ToastCounts {
+    /// What there is now; hits, misses and evictions are those since the last call. None if nothing is remembered.
+    pub(super) fn take(&self) -> Option<ToastCounts> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, before) = *state;
-        state.1 = now;
-        ToastCounts {
+        let (now, shown) = state.as_mut()?;
+        let (now, before) = (*now, std::mem::replace(shown, *now));
+        Some(ToastCounts {
             hits: now.hits - before.hits,
             misses: now.misses - before.misses,
             evictions: now.evictions - before.evictions,
             ..now
-        }
+        })
     }
 }
 
@@ -36,10 +37,11 @@ mod tests {
     #[test]
     fn what_was_shown_is_not_counted_twice() {
         let news = ToastNews::default();
+        assert_eq!(news.take(), None);
         news.tell(ToastCounts { hits: 5, entries: 3, ..ToastCounts::default() });
-        assert_eq!((news.take().hits, news.take().hits), (5, 0));
+        let hits = || news.take().map(|counts| counts.hits);
+        assert_eq!((hits(), hits()), (Some(5), Some(0)));
         news.tell(ToastCounts { hits: 7, entries: 2, ..ToastCounts::default() });
-        let counts = news.take();
-        assert_eq!((counts.hits, counts.entries), (2, 2));
+        assert_eq!(news.take().map(|counts| (counts.hits, counts.entries)), Some((2, 2)));
     }
 }

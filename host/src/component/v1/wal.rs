@@ -95,7 +95,7 @@ impl HostReplicationWithStore<State> for HasSelf<State> {
         let toast = session.toast_counts();
         accessor.with(|mut access| {
             let state = access.get();
-            if let Some(link) = &state.source {
+            if let (Some(link), Some(toast)) = (&state.source, toast) {
                 state.services.metrics.toast.show(&link.name, toast);
             }
             let mut handles = Vec::with_capacity(finished.len());
