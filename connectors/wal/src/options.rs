@@ -41,6 +41,21 @@ struct Settings {
     /// Payloads show `schema` and `columns`.
     #[config(default = false, flag = "include-schema")]
     include_schema: bool,
+    /// Events for what changes in a table's shape: columns, types, key, name. What changes while pgcdc is not connected is not seen.
+    #[config(default = false, flag = "schema-events")]
+    schema_events: bool,
+    /// Fill in values that an update did not touch and the server did not send, from memory.
+    #[config(default = false, flag = "toast-cache")]
+    toast_cache: bool,
+    /// How many rows the toast cache remembers.
+    #[config(default = 100000, min = 1, flag = "toast-cache-max-entries")]
+    toast_cache_max_entries: u64,
+    /// How much the toast cache remembers.
+    #[config(default = "64MiB", flag = "toast-cache-max-bytes")]
+    toast_cache_max_bytes: ByteSize,
+    /// Changes of any origin, or none that were replicated from another server: so two that copy to each other do not echo.
+    #[config(default = "any", flag = "origin")]
+    origin: Origin,
     /// Events for what `pg_logical_emit_message` writes (server 14 or later).
     #[config(default = false)]
     messages: bool,
@@ -83,6 +98,13 @@ enum Values {
 enum Streaming {
     Auto,
     Off,
+}
+
+#[derive(Config)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum Origin {
+    Any,
+    None,
 }
 
 /// The endpoint, and everything else as JSON for the host.

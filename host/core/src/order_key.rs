@@ -6,14 +6,16 @@
 //! |---|---|---|
 //! | transaction | 8 | commit LSN that Begin announces; of a message outside of transactions, its own LSN |
 //! | event | 1 | kind: 1 message outside of transactions, 2 inside a transaction, 3 its COMMIT marker |
-//! | | 8 | LSN of the change; 0 for the BEGIN marker; of the COMMIT marker, the commit LSN |
-//! | | 4 | n-th row at that LSN from 1; 0 for what is not a row (markers, logical messages) |
+//! | | 8 | LSN of a row's record; 0 for the BEGIN marker; of the COMMIT marker, the commit LSN; of a logical message inside a transaction, its record's last byte; of a change of a table's shape, the byte in front of the record that it was told with |
+//! | | 4 | n-th row at that LSN, or n-th change of shape, from 1; 0 for markers and logical messages |
 //!
 //! Invariants:
 //! - Keys ascend strictly in the order in which the server sends events. The rows of a COPY share one LSN,
 //!   hence n. A message outside of transactions that is the last record before a commit carries that commit's
 //!   LSN and is sent before it, hence its lower kind. A logical message inside a transaction carries the LSN
-//!   at which its record ends, which is where the next row's record starts, hence its n of 0.
+//!   at which its record ends, which is where the next row's record starts. Between those two stands what the
+//!   server tells of that row's table: hence the byte before, with an n of 0 for the message and from 1 on for
+//!   the shape. No record is shorter than 24 bytes, so that nothing else ever stands there.
 //! - A key depends on the WAL alone: switching markers, messages or filters on or off never shifts
 //!   another event's key.
 
@@ -50,10 +52,16 @@ impl PostgresKey {
         PostgresKey { commit, kind: KIND_INSIDE, change, nth }
     }
 
-    /// A logical message inside of a transaction.
+    /// A logical message inside of a transaction, by the LSN that it carries: its record's end.
     #[must_use]
     pub fn message_inside(commit: Lsn, message: Lsn) -> PostgresKey {
-        PostgresKey { commit, kind: KIND_INSIDE, change: message, nth: 0 }
+        PostgresKey { commit, kind: KIND_INSIDE, change: before(message), nth: 0 }
+    }
+
+    /// The n-th (from 1) of the changes of shape that the server tells in front of the change at an LSN.
+    #[must_use]
+    pub fn shape(commit: Lsn, change: Lsn, nth: u32) -> PostgresKey {
+        PostgresKey { commit, kind: KIND_INSIDE, change: before(change), nth }
     }
 
     /// A logical message outside of transactions.
@@ -104,6 +112,10 @@ impl PostgresKey {
     pub fn to_order_key(&self) -> OrderKey {
         OrderKey::short(&self.to_bytes())
     }
+}
+
+fn before(lsn: Lsn) -> Lsn {
+    Lsn(lsn.0.saturating_sub(1))
 }
 
 /// An order key of any source: at most 64 bytes, compared as bytes. The empty one has no place in an order.
@@ -231,8 +243,12 @@ mod tests {
             PostgresKey::row(commit, Lsn(0x300), 1),
             PostgresKey::row(commit, Lsn(0x300), 2),
             PostgresKey::message_inside(commit, Lsn(0x400)),
+            PostgresKey::shape(commit, Lsn(0x400), 1),
+            PostgresKey::shape(commit, Lsn(0x400), 2),
             PostgresKey::row(commit, Lsn(0x400), 1),
             PostgresKey::row(commit, Lsn(0x400), 256),
+            PostgresKey::message_inside(commit, commit),
+            PostgresKey::shape(commit, commit, 1),
             PostgresKey::commit(commit),
             PostgresKey::message_outside(Lsn(0x580)),
             PostgresKey::begin(Lsn(0x600)),

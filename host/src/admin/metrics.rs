@@ -11,6 +11,7 @@ use prometheus::{
 
 use super::metrics_guard::GuardMetrics;
 use super::metrics_spill::SpillMetrics;
+use super::metrics_toast::ToastMetrics;
 
 /// Series that one process's connectors may make with names of their own.
 const CONNECTOR_SERIES_MAX: usize = 1_000;
@@ -54,6 +55,7 @@ pub struct Metrics {
     connector_histograms: HistogramVec,
     pub(crate) guard: GuardMetrics,
     pub(crate) spill: SpillMetrics,
+    pub(crate) toast: ToastMetrics,
     connector_series: Mutex<HashSet<String>>,
     shed_logged: Mutex<HashMap<String, Instant>>,
     overflow_bytes: IntGaugeVec,
@@ -201,6 +203,7 @@ impl Metrics {
             )?,
             guard: GuardMetrics::new(&registry)?,
             spill: SpillMetrics::new(&registry)?,
+            toast: ToastMetrics::new(&registry)?,
             connector_series: Mutex::default(),
             shed_logged: Mutex::default(),
             overflow_bytes: gauges(

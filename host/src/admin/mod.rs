@@ -6,6 +6,7 @@ pub mod log;
 pub mod metrics;
 mod metrics_guard;
 mod metrics_spill;
+mod metrics_toast;
 mod overview;
 pub mod panics;
 pub mod reload;

@@ -37,11 +37,12 @@ mod side;
 mod spill;
 mod status;
 mod stream;
+mod toast;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgcdc_core::assembler::Finished;
+use pgcdc_core::assembler::{Finished, ToastCounts};
 use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
@@ -136,6 +137,7 @@ pub struct Session {
     progress: Arc<Progress>,
     signals: Arc<Signals>,
     side: Arc<Side>,
+    toast: Arc<toast::ToastNews>,
     /// Reader and writer; aborted when the session is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -158,6 +160,11 @@ impl Session {
     /// Its positions. Batches count from 0 in the order in which `next` hands them out.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
+    }
+
+    /// What the memory of unsent values did since the last call, and what it holds; none if there is none.
+    pub fn toast_counts(&self) -> Option<ToastCounts> {
+        self.toast.take()
     }
 
     /// How the slot fares, asked over an ordinary session. An error that is not transient means that the

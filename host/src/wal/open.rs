@@ -31,6 +31,7 @@ use super::side::Side;
 use super::spill::Spill;
 use super::status::{self, Signals};
 use super::stream::{CHANGE_HEAD_BYTES, Reader, XID_BYTES};
+use super::toast::ToastNews;
 use super::{Facts, Session, Started};
 use crate::postgres::{self, Error, Params, Wire};
 
@@ -66,6 +67,7 @@ impl Opening {
         let active = found.as_ref().is_some_and(|(_, active)| *active);
         let kept = found.map(|(facts, _)| facts);
         let publication = self.publication(kept.is_some()).await?;
+        self.check_toast_cache(&publication)?;
         let identity = self.identity(&system, &publication);
         let stored = stored.filter(|_| self.plan.slot.is_some());
         #[cfg(feature = "faults")]
@@ -123,6 +125,18 @@ impl Opening {
             Some(found) => Ok(found),
             None => missing("it was dropped as soon as it was created: find out by whom".into()),
         }
+    }
+
+    /// A row that came back unseen would be taken for the one that was there before.
+    fn check_toast_cache(&self, publication: &Publication) -> Result<(), Error> {
+        if self.plan.toast_cache.is_none() || publication.publishes("insert") {
+            return Ok(());
+        }
+        let name = &self.plan.publication;
+        let message =
+            format!("toast_cache needs to see new rows, and publication {name} does not publish insert");
+        let step = "leave toast_cache out, or run ALTER PUBLICATION … SET (publish = 'insert, update, delete, truncate')";
+        Err(Error::unfit(Kind::Misconfigured, "toast_cache", message, step))
     }
 
     fn identity(&self, system: &System, publication: &Publication) -> PostgresIdentity {
@@ -203,6 +217,9 @@ impl Opening {
         settings.include_schema = self.options.include_schema;
         settings.tx_metadata = self.options.tx_metadata || self.options.tx_markers;
         settings.tx_markers = self.options.tx_markers;
+        settings.schema_events = self.options.schema_events;
+        settings.toast_cache = self.plan.toast_cache;
+        settings.local_only = self.options.origin == super::options::Origin::None;
         settings.tables = self.plan.tables.clone();
         settings.max_event_bytes = self.options.max_event_bytes;
         settings.values = match self.options.values {
@@ -258,6 +275,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
     let progress = Arc::new(Progress::new(facts.start));
     let queue = Arc::new(Queue::new(bounds));
     let signals = Arc::new(Signals::default());
+    let toast = Arc::new(ToastNews::default());
     wire.transport.let_gather();
     let (read, write) = tokio::io::split(wire.transport);
     let reader = Reader {
@@ -271,6 +289,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
         side: side.clone(),
         place: wire.place.clone(),
         silence,
+        toast: toast.clone(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn({
@@ -285,7 +304,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
             }
         }
     });
-    Session { facts, queue, progress, signals, side, tasks: Mutex::new(tasks) }
+    Session { facts, queue, progress, signals, side, toast, tasks: Mutex::new(tasks) }
 }
 
 /// The slot is in use, and by whom.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgcdc_core::assembler::{EVENT_BYTES_MAX, EVENT_BYTES_MIN, TableFilter, TablePattern};
+use pgcdc_core::assembler::{EVENT_BYTES_MAX, EVENT_BYTES_MIN, TableFilter, TablePattern, ToastLimits};
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
 use serde::Deserialize;
@@ -38,6 +38,16 @@ pub struct Options {
     pub tx_markers: bool,
     /// Payloads show `schema` and `columns`.
     pub include_schema: bool,
+    /// SCHEMA_CHANGE events.
+    pub schema_events: bool,
+    /// Fill in values that the server did not send, from memory.
+    pub toast_cache: bool,
+    /// How many rows `toast_cache` remembers.
+    pub toast_cache_max_entries: usize,
+    /// How much `toast_cache` remembers; bytes.
+    pub toast_cache_max_bytes: usize,
+    /// `any`; or `none`: nothing that was replicated from another server.
+    pub origin: Origin,
     /// Deliver what `pg_logical_emit_message` writes (server 14 or later).
     pub messages: bool,
     /// `typed`: as `row_to_json` prints values; `text`: all of them strings, in the server's form.
@@ -86,6 +96,17 @@ pub enum Streaming {
 /// The first version that sends them.
 const STREAMING_VERSION: u32 = 14;
 
+/// Whose changes are delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// All.
+    #[default]
+    Any,
+    /// Those that were made on this server.
+    None,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -99,6 +120,11 @@ impl Default for Options {
             tx_metadata: false,
             tx_markers: false,
             include_schema: false,
+            schema_events: false,
+            toast_cache: false,
+            toast_cache_max_entries: 100_000,
+            toast_cache_max_bytes: 64 << 20,
+            origin: Origin::Any,
             messages: false,
             values: Values::Typed,
             max_event_bytes: 16 << 20,
@@ -122,6 +148,7 @@ pub(super) struct Plan {
     pub(super) start: Option<Lsn>,
     pub(super) tables: TableFilter,
     pub(super) silence: Duration,
+    pub(super) toast_cache: Option<ToastLimits>,
 }
 
 impl Options {
@@ -166,12 +193,34 @@ impl Options {
             return Err(bad("`read_ahead_bytes` must be 65536 to 1073741824"));
         }
         let slot = self.slot(&publication)?;
+        let toast_cache = self.toast_limits()?;
         self.slot_wait()?;
         let tables = TableFilter {
             include: patterns("include", &self.include)?,
             exclude: patterns("exclude", &self.exclude)?,
         };
-        Ok(Plan { publication, slot, start, tables, silence: Duration::from_millis(self.receive_timeout_ms) })
+        let silence = Duration::from_millis(self.receive_timeout_ms);
+        Ok(Plan { publication, slot, start, tables, silence, toast_cache })
+    }
+
+    fn toast_limits(&self) -> Result<Option<ToastLimits>, Error> {
+        if !self.toast_cache {
+            return Ok(None);
+        }
+        if self.origin == Origin::None {
+            return Err(bad(
+                "`toast_cache` would miss what `origin: none` leaves out, and fill in old values: use one of them",
+            ));
+        }
+        let limits =
+            ToastLimits { entries_max: self.toast_cache_max_entries, bytes_max: self.toast_cache_max_bytes };
+        if !(1..=100_000_000).contains(&limits.entries_max) {
+            return Err(bad("`toast_cache_max_entries` must be 1 to 100000000"));
+        }
+        if !(1 << 16..=1 << 40).contains(&limits.bytes_max) {
+            return Err(bad("`toast_cache_max_bytes` must be 65536 to 1099511627776"));
+        }
+        Ok(Some(limits))
     }
 
     fn slot(&self, publication: &str) -> Result<Option<String>, Error> {
@@ -236,6 +285,13 @@ mod tests {
             (r#"{"publication":"p","values":"binary"}"#, "unknown variant"),
             (r#"{"publicaton":"p"}"#, "unknown field"),
             (r#"{"publication":"p","streaming":"parallel"}"#, "unknown variant"),
+            (r#"{"publication":"p","origin":"some"}"#, "unknown variant"),
+            (r#"{"publication":"p","origin":"none","toast_cache":true}"#, "use one of them"),
+            (
+                r#"{"publication":"p","toast_cache":true,"toast_cache_max_entries":0}"#,
+                "toast_cache_max_entries",
+            ),
+            (r#"{"publication":"p","toast_cache":true,"toast_cache_max_bytes":1}"#, "toast_cache_max_bytes"),
         ] {
             let error = plan(json).expect_err(json);
             assert!(error.contains(part), "{error}");

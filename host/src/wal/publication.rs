@@ -32,6 +32,13 @@ pub(super) struct Publication {
     unlogged: Vec<String>,
 }
 
+impl Publication {
+    /// Whether it publishes `insert`, `update`, `delete` or `truncate`.
+    pub(super) fn publishes(&self, operation: &str) -> bool {
+        !self.unpublished.iter().any(|unpublished| unpublished == operation)
+    }
+}
+
 /// Looks the publication up; `None` if there is none of that name.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Publication>, Error> {
     let (filtered, columns) = if session.major_version() >= 15 {

@@ -58,6 +58,7 @@ fn type_row(row: &Row) -> Result<TypeRow, tokio_postgres::Error> {
         delim: row.try_get("delim")?,
         base: row.try_get("base")?,
         composite: row.try_get("composite")?,
+        hstore: row.try_get("hstore")?,
         field_names: row.try_get("field_names")?,
         field_oids: row.try_get("field_oids")?,
     })

@@ -29,6 +29,7 @@ use super::queue::Queue;
 use super::side::Side;
 use super::spill::{News, Spill};
 use super::status::Signals;
+use super::toast::ToastNews;
 use crate::postgres::{Error, ServerError};
 
 /// What stands before the change in an XLogData message: its kind, two positions, a time.
@@ -51,6 +52,7 @@ pub(super) struct Reader {
     pub(super) side: Arc<Side>,
     pub(super) place: String,
     pub(super) silence: Duration,
+    pub(super) toast: Arc<ToastNews>,
 }
 
 /// What stopped the cutting of frames.
@@ -188,7 +190,10 @@ impl Loop {
     }
 
     async fn push(&mut self, mut batch: Finished) -> Result<(), Error> {
-        let Reader { progress, queue, .. } = &self.reader;
+        let Reader { progress, queue, toast, assembler, .. } = &self.reader;
+        if let Some(counts) = assembler.toast_counts() {
+            toast.tell(counts);
+        }
         // A batch without events only says how far the server is, and is nobody's to settle.
         let events = batch.events > 0 || !batch.refused.is_empty();
         progress.batch(batch.resume, events);

@@ -259,6 +259,8 @@ pub enum Kind {
     Array = 7,
     /// An object of the fields.
     Composite = 8,
+    /// `"a"=>"1", "b"=>NULL` becomes an object of strings and nulls.
+    Hstore = 9,
 }
 
 impl Kind {
@@ -275,6 +277,7 @@ impl Kind {
             6 => Kind::Timestamptz,
             7 => Kind::Array,
             8 => Kind::Composite,
+            9 => Kind::Hstore,
             _ => return None,
         })
     }

@@ -34,9 +34,20 @@ impl Database {
     /// In a given server.
     #[must_use]
     pub fn create_in(cluster: Arc<Cluster>, name: &str) -> Self {
+        Self::create_with(cluster, name, "")
+    }
+
+    /// In the server that the tests of this program share, with another encoding than UTF8.
+    #[must_use]
+    pub fn encoded(name: &str, encoding: &str) -> Self {
+        let options = format!("encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0");
+        Self::create_with(Cluster::shared(), name, &options)
+    }
+
+    fn create_with(cluster: Arc<Cluster>, name: &str, options: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{name}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        run(&mut connect(&cluster.url("postgres")), &format!("create database {name}"));
+        run(&mut connect(&cluster.url("postgres")), &format!("create database {name} {options}"));
         Self { cluster, name, seen: AtomicUsize::new(0) }
     }
 

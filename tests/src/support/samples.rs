@@ -106,6 +106,14 @@ pub const SAMPLES: &[Sample] = &[
     ("uuid", &["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]),
     ("tsvector", &["'a':1A,2 'it''s':3", ""]),
     ("tsquery", &["'fat' & !( 'rat' | 'cat':* )"]),
+    (
+        "jsonb",
+        &[
+            r#"{"n": 9007199254740993, "m": -123456789012345678901234567890.10, "n2": 1E400}"#,
+            r#"{"a": 1, "a": 2}"#,
+        ],
+    ),
+    ("json", &[r#""\\u0000 \\ud83e\\udd80""#]),
     ("jsonb", &[r#"{"b": [1.10, {"c": null}], "a": "\\u00e9 \\\\ \\""}"#, "null", "\"s\"", "1e5", "[]"]),
     ("int4range", &["[1,5)", "empty", "(,)"]),
     ("numrange", &["[1.0,2.50]", "[1.0,)"]),
@@ -113,7 +121,34 @@ pub const SAMPLES: &[Sample] = &[
     ("tstzrange", &["[2025-01-02 03:04:05+05,)"]),
     ("daterange", &["[2025-01-02,2025-01-05]"]),
     ("int8range", &["[-9223372036854775808,9223372036854775807)"]),
+    ("int4multirange", &["{[1,3),[5,)}", "{}"]),
+    ("nummultirange", &["{[1.0,2.50],(3,4)}"]),
+    ("tsmultirange", &["{[2025-01-02 03:04:05,infinity)}"]),
+    ("tstzmultirange", &["{[2025-01-02 03:04:05+05,2025-01-02 04:04:05+05)}"]),
+    ("datemultirange", &["{[2025-01-02,2025-01-05)}"]),
+    ("int8multirange", &["{(,-9223372036854775807)}"]),
+    ("macaddr8", &["08:00:2b:01:02:03:04:05"]),
+    ("line", &["{1,-1,0.1}"]),
+    ("lseg", &["[(1,2),(3,4)]"]),
+    ("box", &["(2,2),(1,1)"]),
+    ("path", &["((1,2),(3,4))", "[(1,2),(3,4)]"]),
+    ("polygon", &["((1,2),(3,4),(5,6))"]),
+    ("pg_lsn", &["FFFFFFFF/FFFFFFFF"]),
+    ("xid8", &["18446744073709551615"]),
+    ("tid", &["(4294967294,65535)"]),
+    ("regclass", &["pg_catalog.pg_class"]),
+    ("regtype", &["timestamp with time zone"]),
+    ("jsonpath", &[r#"$."a b"[*] ? (@ > 1)"#]),
+    ("int2vector", &["1 -2 3"]),
     ("mood", &["so so", "happy"]),
+    ("small", &["1", "99"]),
+    ("some_pair", &[r#"(1,"a, b")"#]),
+    ("floatrange", &["[0.1,0.30000000000000004)"]),
+    ("citext", &["A a"]),
+    ("ltree", &["a.b.c"]),
+    ("hstore", &["", r#""a"=>"1", "b"=>NULL, "NULL"=>"NULL", "q\\"\\\\"=>"\u00e9 => , ""#]),
+    ("tags", &[r#""k"=>"v""#]),
+    ("vector(3)", &["[1,2.5,-3]"]),
     ("positive", &["1", "2147483647"]),
     ("price", &["1.10"]),
     ("pair", &[r#"(1,"a \\"b\\" c")"#, "(,)", "(2,)"]),
@@ -125,8 +160,19 @@ pub const USER_TYPES: &str = "
     create type mood as enum ('so so', 'happy');
     create domain positive as int check (value > 0);
     create domain price as numeric(10, 2);
+    create domain small as positive check (value < 100);
     create type pair as (a int, b text);
-    create type couple as (p pair, flag bool, n int[]);";
+    create type couple as (p pair, flag bool, n int[]);
+    create domain some_pair as pair check ((value).a is not null or value is null);
+    create type floatrange as range (subtype = float8);";
+
+/// What the server may have been installed without; one at a time.
+const EXTENSIONS: &[&str] = &[
+    "create extension citext",
+    "create extension ltree",
+    "create extension hstore; create domain tags as hstore",
+    "create extension vector",
+];
 
 /// What an operator may have set for the database (`{db}`) or the role, and what must not leak into events.
 pub const ODD_SETTINGS: &str = "
@@ -151,6 +197,10 @@ pub struct Table {
 #[must_use]
 pub fn create_tables(client: &mut Client) -> Vec<Table> {
     run(client, USER_TYPES);
+    for extension in EXTENSIONS {
+        // If it is missing, its types are, and are noted as such.
+        let _ = client.batch_execute(extension);
+    }
     let mut tables = Vec::new();
     for (n, (kind, literals)) in SAMPLES.iter().copied().enumerate() {
         let Some(first) = literals.first() else { continue };

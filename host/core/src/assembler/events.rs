@@ -9,6 +9,7 @@ use super::open_batch::OpenBatch;
 use super::outcome::Error;
 use super::row::{self, Failed, Row};
 use super::tables::Table;
+use super::toast::Kept;
 use super::transaction::{Place, Transaction};
 use super::{OUTSIDE, body, unexpected};
 use crate::id::{Id, postgres_id};
@@ -66,13 +67,18 @@ impl OpenBatch {
         tx: &mut Transaction,
         table: &mut Table,
         row: &Row<'_>,
+        kept: Option<&Kept>,
         stamp: &Stamp,
     ) -> Result<(), Failed> {
         self.announce(known, tx)?;
         let relation = self.relation(known, table)?;
         let index = self.transaction(tx)?;
-        let (after, before) = row::write(&mut self.writer, table, row)?;
-        self.add(stamp, EventDef { tx: index, after, before, ..EventDef::new(stamp.op, relation) })?;
+        let (after, before) = row::write(&mut self.writer, table, row, kept)?;
+        let particulars = row.particulars;
+        self.add(
+            stamp,
+            EventDef { tx: index, after, before, particulars, ..EventDef::new(stamp.op, relation) },
+        )?;
         tx.begun = true;
         Ok(())
     }
@@ -96,6 +102,23 @@ impl OpenBatch {
         let relation = self.message_channel()?;
         let index = self.transaction(tx)?;
         self.add(stamp, EventDef { tx: index, body, ..EventDef::new(stamp.op, relation) })?;
+        tx.begun = true;
+        Ok(())
+    }
+
+    pub(super) fn add_shape(
+        &mut self,
+        known: &Known,
+        tx: &mut Transaction,
+        body: &str,
+        key: PostgresKey,
+    ) -> Result<(), WriteError> {
+        self.announce(known, tx)?;
+        let relation = self.schema_channel()?;
+        let index = self.transaction(tx)?;
+        let stamp = Stamp::inside(known, &tx.begin, key, Op::SchemaChange);
+        let body = BodyDef::Json(body);
+        self.add(&stamp, EventDef { tx: index, body, ..EventDef::new(stamp.op, relation) })?;
         tx.begun = true;
         Ok(())
     }

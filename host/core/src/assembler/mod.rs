@@ -19,15 +19,18 @@ mod refusal;
 mod remember;
 mod row;
 mod settings;
+mod shape;
 mod tables;
+mod toast;
 mod transaction;
 
 use pgcdc_layout::WriteError;
 
-pub use open_batch::{MESSAGE_CHANNEL, TXN_CHANNEL};
+pub use open_batch::{MESSAGE_CHANNEL, SCHEMA_CHANNEL, TXN_CHANNEL};
 pub use outcome::{Error, Fed, Finished, Reason, Refused};
 pub use pattern::{BadPattern, TableFilter, TablePattern};
-pub use settings::{BadSetting, EVENT_BYTES_MAX, EVENT_BYTES_MIN, Settings, Values};
+pub use settings::{BadSetting, EVENT_BYTES_MAX, EVENT_BYTES_MIN, Settings, ToastLimits, Values};
+pub use toast::ToastCounts;
 
 use crate::catalog::{TypeCatalog, TypeRow};
 use crate::lsn::Lsn;
@@ -36,7 +39,9 @@ use events::Stamp;
 use known::Known;
 use open_batch::OpenBatch;
 use row::{Failed, Row};
+use shape::Shapes;
 use tables::Tables;
+use toast::ToastCache;
 use transaction::Transaction;
 
 /// Turns one replication connection's messages into batches.
@@ -46,6 +51,8 @@ pub struct Assembler {
     tables: Tables,
     tx: Option<Transaction>,
     batch: OpenBatch,
+    shapes: Shapes,
+    cache: Option<Box<ToastCache>>,
 }
 
 impl Assembler {
@@ -53,8 +60,11 @@ impl Assembler {
     pub fn new(settings: Settings, catalog: TypeCatalog, resume: Lsn) -> Result<Assembler, BadSetting> {
         settings.check()?;
         let batch = OpenBatch::new(&settings, resume);
+        let cache = settings.toast_cache.map(|limits| ToastCache::new(limits, settings.max_event_bytes));
         let known = Known { settings, catalog, resume, now_us: 0 };
-        Ok(Assembler { known, tables: Tables::default(), tx: None, batch })
+        let tables = Tables::default();
+        let cache = cache.map(Box::new);
+        Ok(Assembler { known, tables, tx: None, batch, shapes: Shapes::default(), cache })
     }
 
     /// Takes one message. `wal_start` is what the server's frame says of it, `now_us` the present time in
@@ -77,7 +87,7 @@ impl Assembler {
                 self.known.catalog.announce(m.oid, m.name);
                 Ok(Fed::Taken)
             }
-            Message::Origin(_) => Ok(Fed::Taken),
+            Message::Origin(_) => self.origin(),
         };
         self.full_is_no_error(fed)
     }
@@ -120,6 +130,12 @@ impl Assembler {
         self.batch.forget_types();
     }
 
+    /// What became of the values that were left out; none if nothing is remembered.
+    #[must_use]
+    pub fn toast_counts(&self) -> Option<ToastCounts> {
+        self.cache.as_ref().map(|cache| cache.counts())
+    }
+
     /// What is known of types, for the next connection.
     #[must_use]
     pub fn into_catalog(self) -> TypeCatalog {
@@ -151,6 +167,9 @@ impl Assembler {
         if commit.end_lsn < self.known.resume {
             return unexpected("Commit", "it ends before a transaction that was sent earlier");
         }
+        if !self.shapes.is_empty() && !tx.foreign {
+            self.shapes.tell(&mut self.batch, &self.known, tx, None)?;
+        }
         self.batch.conclude(&self.known, tx)?;
         self.tx = None;
         self.known.resume = commit.end_lsn;
@@ -168,7 +187,20 @@ impl Assembler {
                 return Ok(Fed::NeedTypes(missing));
             }
         }
-        self.tables.put(relation, &self.known.settings.tables)?;
+        let old = self.tables.put(relation, &self.known.settings.tables)?;
+        if let Some(old) = old {
+            self.shapes.note(&old, self.tables.get(relation.oid)?, &self.known)?;
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.forget(relation.oid);
+        }
+        Ok(Fed::Taken)
+    }
+
+    /// The transaction was replicated from another server.
+    fn origin(&mut self) -> Result<Fed, Error> {
+        let Some(tx) = self.tx.as_mut() else { return unexpected("Origin", OUTSIDE) };
+        tx.foreign = self.known.settings.local_only;
         Ok(Fed::Taken)
     }
 
@@ -177,18 +209,30 @@ impl Assembler {
         let Some(tx) = self.tx.as_mut() else { return unexpected("row", OUTSIDE) };
         let table = self.tables.get(row.relation)?;
         let place = tx.next_place(wal_start);
-        if !table.wanted {
+        if !table.wanted || tx.foreign {
             tx.pass(place);
             return Ok(Fed::Taken);
         }
+        if !self.shapes.is_empty() {
+            self.shapes.tell(&mut self.batch, &self.known, tx, Some(place))?;
+        }
         row.check_columns(table)?;
         let stamp = Stamp::of_row(&self.known, tx, place, row.op);
-        match self.batch.add_row(&self.known, tx, table, row, &stamp) {
-            Ok(()) => {}
+        let kept = self.cache.as_ref().and_then(|cache| cache.look(table, row));
+        let filled = kept.is_some();
+        match self.batch.add_row(&self.known, tx, table, row, kept, &stamp) {
+            Ok(()) => {
+                if let Some(cache) = &mut self.cache {
+                    cache.passed(table, row, filled);
+                }
+            }
             Err(Failed::Layout(WriteError::NotUtf8 { column })) => {
                 let reason = Reason::NotUtf8 { column: table.column_name(column) };
                 let named = row.before.as_ref().or(row.after.as_ref());
                 self.batch.refuse(refusal::of_row(&stamp, table, named, reason));
+                if let Some(cache) = &mut self.cache {
+                    cache.refused(table, row);
+                }
             }
             Err(Failed::Layout(error)) => return Err(error.into()),
             Err(Failed::Binary(column)) => {
@@ -206,7 +250,7 @@ impl Assembler {
             return unexpected("Truncate", OUTSIDE);
         };
         for relation in truncate.relations().skip(done) {
-            self.row(&Row::truncate(relation), wal_start)?;
+            self.row(&Row::truncate(relation, truncate), wal_start)?;
             self.tx.iter_mut().for_each(|tx| tx.truncated += 1);
         }
         self.tx.iter_mut().for_each(|tx| tx.truncated = 0);
@@ -215,6 +259,9 @@ impl Assembler {
 
     fn logical(&mut self, message: &Logical<'_>) -> Result<Fed, Error> {
         let tx = self.tx.as_mut().filter(|_| message.transactional);
+        if tx.as_ref().is_some_and(|tx| tx.foreign) {
+            return Ok(Fed::Taken);
+        }
         let stamp = Stamp::of_message(&self.known, tx.as_deref(), message.transactional, message.lsn)?;
         self.batch.add_message(&self.known, tx, message, &stamp)?;
         Ok(Fed::Taken)
@@ -228,16 +275,26 @@ impl Assembler {
                 let Some(tx) = self.tx.as_mut() else { return unexpected("row", OUTSIDE) };
                 let table = self.tables.get(relation)?;
                 let place = tx.next_place(wal_start);
-                if table.wanted {
+                if table.wanted && !tx.foreign {
+                    if !self.shapes.is_empty() {
+                        self.shapes.tell(&mut self.batch, &self.known, tx, Some(place))?;
+                    }
                     self.batch.announce(&self.known, tx)?;
                     let stamp = Stamp::of_row(&self.known, tx, place, op);
                     self.batch.refuse(refusal::of_row(&stamp, table, start.as_ref(), reason));
                     tx.rows = tx.next_row();
+                    // Which row it was is not known for sure.
+                    if let Some(cache) = &mut self.cache {
+                        cache.forget(relation);
+                    }
                 }
                 tx.pass(place);
             }
             Some(Head::Message { transactional, lsn }) => {
                 let tx = self.tx.as_mut().filter(|_| transactional);
+                if tx.as_ref().is_some_and(|tx| tx.foreign) {
+                    return Ok(Fed::Taken);
+                }
                 let stamp = Stamp::of_message(&self.known, tx.as_deref(), transactional, lsn)?;
                 if let Some(tx) = tx {
                     self.batch.announce(&self.known, tx)?;

@@ -21,6 +21,8 @@ use crate::pgoutput::{Begin, Identity};
 pub const TXN_CHANNEL: &str = "pgcdc:_txn";
 /// The channel of logical messages.
 pub const MESSAGE_CHANNEL: &str = "pgcdc:_message";
+/// The channel of SCHEMA_CHANGE.
+pub const SCHEMA_CHANNEL: &str = "pgcdc:_schema";
 /// The source as envelopes print it.
 const SOURCE: &str = "wal_replication";
 
@@ -33,7 +35,7 @@ pub(super) struct OpenBatch {
     told: Lsn,
     started: bool,
     types: FxHashMap<u32, u32>,
-    channels: [Option<u32>; 2],
+    channels: [Option<u32>; 3],
     keys: Option<(PostgresKey, PostgresKey)>,
     refused: Vec<Refused>,
 }
@@ -46,7 +48,7 @@ impl OpenBatch {
             told: resume,
             started: false,
             types: FxHashMap::default(),
-            channels: [None; 2],
+            channels: [None; 3],
             keys: None,
             refused: Vec::new(),
         }
@@ -140,7 +142,7 @@ impl OpenBatch {
         self.told = resume;
         self.started = false;
         self.types.clear();
-        self.channels = [None; 2];
+        self.channels = [None; 3];
         Some(finished)
     }
 
@@ -182,6 +184,10 @@ impl OpenBatch {
 
     pub(super) fn message_channel(&mut self) -> Result<u32, WriteError> {
         self.channel(1, MESSAGE_CHANNEL)
+    }
+
+    pub(super) fn schema_channel(&mut self) -> Result<u32, WriteError> {
+        self.channel(2, SCHEMA_CHANNEL)
     }
 
     fn channel(&mut self, which: usize, name: &str) -> Result<u32, WriteError> {

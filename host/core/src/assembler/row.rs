@@ -4,7 +4,8 @@ use pgcdc_layout::{BatchWriter, Op, TupleRef, WriteError};
 
 use super::outcome::Error;
 use super::tables::Table;
-use crate::pgoutput::{Cell, Delete, Insert, OldKind, Tuple, Update};
+use super::toast::Kept;
+use crate::pgoutput::{Cell, Delete, Insert, OldKind, Truncate, Tuple, Update};
 
 /// A change of one row.
 #[derive(Clone, Copy)]
@@ -15,12 +16,21 @@ pub(super) struct Row<'a> {
     pub(super) after: Option<Tuple<'a>>,
     /// Whether `before` is the whole row.
     pub(super) before_is_full: bool,
+    /// What else the payload shows: a JSON object of the layout's particulars, or empty.
+    pub(super) particulars: &'static str,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn insert(m: &Insert<'a>) -> Row<'a> {
         let after = Some(m.new);
-        Row { op: Op::Insert, relation: m.relation, before: None, after, before_is_full: false }
+        Row {
+            op: Op::Insert,
+            relation: m.relation,
+            before: None,
+            after,
+            before_is_full: false,
+            particulars: "",
+        }
     }
 
     pub(super) fn update(m: &Update<'a>) -> Row<'a> {
@@ -30,16 +40,31 @@ impl<'a> Row<'a> {
             before: m.old.map(|(_, old)| old),
             after: Some(m.new),
             before_is_full: matches!(m.old, Some((OldKind::Full, _))),
+            particulars: "",
         }
     }
 
     pub(super) fn delete(m: &Delete<'a>) -> Row<'a> {
         let before_is_full = m.kind == OldKind::Full;
-        Row { op: Op::Delete, relation: m.relation, before: Some(m.old), after: None, before_is_full }
+        Row {
+            op: Op::Delete,
+            relation: m.relation,
+            before: Some(m.old),
+            after: None,
+            before_is_full,
+            particulars: "",
+        }
     }
 
-    pub(super) fn truncate(relation: u32) -> Row<'a> {
-        Row { op: Op::Truncate, relation, before: None, after: None, before_is_full: false }
+    /// One table of a TRUNCATE, which shows what the command said besides.
+    pub(super) fn truncate(relation: u32, of: &Truncate<'_>) -> Row<'a> {
+        let particulars = match (of.cascade, of.restart_identity) {
+            (false, false) => "",
+            (true, false) => r#"{"payload":{"cascade":true}}"#,
+            (false, true) => r#"{"payload":{"restart_identity":true}}"#,
+            (true, true) => r#"{"payload":{"cascade":true,"restart_identity":true}}"#,
+        };
+        Row { op: Op::Truncate, relation, before: None, after: None, before_is_full: false, particulars }
     }
 
     /// Checks that the row's values are as many as its table's columns.
@@ -70,20 +95,21 @@ impl From<WriteError> for Failed {
     }
 }
 
-/// Writes both tuples: (after, before).
+/// Writes both tuples: (after, before). `kept` is what is remembered of the row.
 #[inline]
 pub(super) fn write(
     writer: &mut BatchWriter,
     table: &Table,
     row: &Row<'_>,
+    kept: Option<&Kept>,
 ) -> Result<(Option<TupleRef>, Option<TupleRef>), Failed> {
     let before = match &row.before {
-        Some(tuple) if row.before_is_full => Some(write_tuple(writer, tuple, None)?),
+        Some(tuple) if row.before_is_full => Some(write_tuple(writer, tuple, None, None)?),
         Some(tuple) => Some(write_key(writer, table, tuple)?),
         None => None,
     };
     let after = match &row.after {
-        Some(tuple) => Some(write_tuple(writer, tuple, row.before.as_ref().filter(|_| row.before_is_full))?),
+        Some(tuple) => Some(write_tuple(writer, tuple, row.before.as_ref(), kept)?),
         None => None,
     };
     Ok((after, before))
@@ -105,12 +131,13 @@ fn write_key(writer: &mut BatchWriter, table: &Table, tuple: &Tuple<'_>) -> Resu
 }
 
 /// Writes one tuple. A value that did not change and was not sent is in the old row if that was sent as a
-/// whole.
+/// whole, or if it is part of the key; else it may be remembered.
 #[inline]
 fn write_tuple(
     writer: &mut BatchWriter,
     tuple: &Tuple<'_>,
     old: Option<&Tuple<'_>>,
+    kept: Option<&Kept>,
 ) -> Result<TupleRef, Failed> {
     let mut out = writer.tuple(usize::from(tuple.columns()))?;
     for (column, cell) in tuple.cells().enumerate() {
@@ -119,7 +146,10 @@ fn write_tuple(
             Cell::Null => out.null(),
             Cell::Unchanged => match old.and_then(|old| old.cells().nth(column)) {
                 Some(Cell::Text(text)) => out.value(text),
-                _ => out.unchanged(),
+                _ => match kept.and_then(|kept| kept.value(column)) {
+                    Some(text) => out.value(text),
+                    None => out.unchanged(),
+                },
             },
             Cell::Binary(_) => return Err(Failed::Binary(column)),
         }

@@ -18,6 +18,15 @@ pub enum Values {
     Text,
 }
 
+/// How much is remembered of values that may be stored out of line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToastLimits {
+    /// Rows.
+    pub entries_max: usize,
+    /// Keys, values and what it takes to find them, in bytes.
+    pub bytes_max: usize,
+}
+
 /// How WAL becomes batches. None of it changes an event's key or id.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,6 +40,12 @@ pub struct Settings {
     pub tx_metadata: bool,
     /// BEGIN and COMMIT events; implies `tx_metadata`.
     pub tx_markers: bool,
+    /// SCHEMA_CHANGE events.
+    pub schema_events: bool,
+    /// Fills in values that the server did not send, from memory.
+    pub toast_cache: Option<ToastLimits>,
+    /// Leaves out transactions that were replicated from another server.
+    pub local_only: bool,
     /// In which form values are shown.
     pub values: Values,
     /// Which tables' changes are wanted.
@@ -67,6 +82,9 @@ impl Settings {
             include_schema: false,
             tx_metadata: false,
             tx_markers: false,
+            schema_events: false,
+            toast_cache: None,
+            local_only: false,
             values: Values::Typed,
             tables: TableFilter::default(),
             max_event_bytes: 16 << 20,

@@ -52,21 +52,24 @@ impl Tables {
         self.tables.get_mut(index).ok_or(Error::UnknownRelation { oid })
     }
 
-    /// Takes in a shape. The same shape again keeps its place in the open batch.
-    pub(super) fn put(&mut self, relation: &Relation<'_>, filter: &TableFilter) -> Result<(), Error> {
+    /// Takes in a shape, and gives back another one that the table had. The same shape again keeps its place in
+    /// the open batch.
+    pub(super) fn put(
+        &mut self,
+        relation: &Relation<'_>,
+        filter: &TableFilter,
+    ) -> Result<Option<Table>, Error> {
         let table = Table::new(relation, filter);
         if let Some(index) = self.by_oid.get(&table.oid) {
-            if let Some(old) = self.tables.get_mut(*index).filter(|old| !old.is_like(&table)) {
-                *old = table;
-            }
-            return Ok(());
+            let old = self.tables.get_mut(*index).filter(|old| !old.is_like(&table));
+            return Ok(old.map(|old| std::mem::replace(old, table)));
         }
         if self.tables.len() >= TABLES_MAX {
             return Err(Error::TooMany { what: "tables", max: TABLES_MAX });
         }
         self.by_oid.insert(table.oid, self.tables.len());
         self.tables.push(table);
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Transaction {
     pub(super) begun: bool,
     /// Its place in a batch.
     pub(super) placed: Option<Placed>,
+    /// Whether it came from another server and is not wanted.
+    pub(super) foreign: bool,
 }
 
 /// Where a batch has a transaction.
@@ -54,6 +56,7 @@ impl Transaction {
             truncated: 0,
             begun: false,
             placed: None,
+            foreign: false,
         }
     }
 
@@ -77,6 +80,17 @@ impl Transaction {
     #[inline]
     pub(super) fn row_key(&self, place: Place) -> PostgresKey {
         PostgresKey::row(self.begin.commit_lsn, place.change, place.nth)
+    }
+
+    /// Where the n-th change of shape in front of a row stands. There is room only in front of the first row
+    /// at an LSN.
+    pub(super) fn shape_key(&self, place: Place, nth: u32) -> Option<PostgresKey> {
+        (place.nth == 1).then(|| PostgresKey::shape(self.begin.commit_lsn, place.change, nth))
+    }
+
+    /// Where the n-th change of shape behind the last row stands.
+    pub(super) fn last_shape_key(&self, nth: u32) -> PostgresKey {
+        PostgresKey::shape(self.begin.commit_lsn, self.begin.commit_lsn, nth)
     }
 
     /// The number of the next row that is let through.

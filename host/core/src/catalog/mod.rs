@@ -152,7 +152,7 @@ impl TypeCatalog {
         } else if row.composite {
             Shape::Composite(row.field_names.into_iter().zip(row.field_oids).collect())
         } else {
-            Shape::Plain(Kind::Text)
+            Shape::Plain(if row.hstore { Kind::Hstore } else { Kind::Text })
         };
         self.hints.remove(&row.oid);
         self.types.insert(row.oid, Entry { name: row.name, shape });

@@ -30,6 +30,10 @@ SELECT t.oid AS oid,
        COALESCE(e.typdelim, t.typdelim)::pg_catalog.text AS delim,
        CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE 0::pg_catalog.oid END AS base,
        t.typtype = 'c' AS composite,
+       t.typname = 'hstore' AND EXISTS (
+           SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid
+           WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid AND d.deptype = 'e'
+           AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND x.extname = 'hstore') AS hstore,
        COALESCE(f.names, '{}') AS field_names,
        COALESCE(f.oids, '{}') AS field_oids
 FROM wanted
@@ -57,6 +61,8 @@ pub struct TypeRow {
     pub base: u32,
     /// Whether it is a composite type.
     pub composite: bool,
+    /// Whether it is the `hstore` of the extension of that name.
+    pub hstore: bool,
     /// Of a composite, its fields' names, in order.
     pub field_names: Vec<String>,
     /// Of a composite, its fields' types, in the same order.

@@ -7,4 +7,6 @@ mod mutated;
 mod random;
 mod recorded;
 mod rows;
+mod shapes;
 mod support;
+mod toast;

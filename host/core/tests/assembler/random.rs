@@ -1,6 +1,6 @@
 //! Random transactions: wherever batches end and whatever is switched on, the same WAL gives the same images.
 
-use pgcdc_core::assembler::{Settings, TableFilter};
+use pgcdc_core::assembler::{Settings, TableFilter, ToastLimits};
 use pgcdc_core::pgoutput::{Cell, Identity};
 use proptest::prelude::*;
 
@@ -132,6 +132,8 @@ proptest! {
         batch_bytes in 1_usize..5_000,
     ) {
         let wire = write(&transactions);
+        let toast_cache = Some(ToastLimits { entries_max: 3, bytes_max: 1_000 });
+        let small = || Settings { schema_events: true, toast_cache, ..small() };
         let whole = fold(&mut assembler(small()), &wire.frames, || false).unwrap();
         prop_assert!(whole.ascends());
         let mut cuts = cuts.into_iter().cycle();
@@ -152,16 +154,20 @@ proptest! {
         transactions in transactions(),
         tx_markers: bool,
         include_schema: bool,
+        schema_events: bool,
+        remember: bool,
         hide: bool,
     ) {
         let wire = write(&transactions);
         let plain = fold(&mut assembler(small()), &wire.frames, || false).unwrap().images();
         let exclude = if hide { vec!["hidden".parse().unwrap()] } else { vec![] };
         let tables = TableFilter { include: vec![], exclude };
-        let settings = Settings { tx_markers, include_schema, tables, ..small() };
+        let toast_cache = remember.then_some(ToastLimits { entries_max: 3, bytes_max: 1_000 });
+        let settings =
+            Settings { tx_markers, include_schema, schema_events, toast_cache, tables, ..small() };
         let out = fold(&mut assembler(settings), &wire.frames, || false).unwrap();
         prop_assert!(out.ascends());
-        let is_marker = |channel: &serde_json::Value| channel == "pgcdc:_txn";
+        let is_marker = |channel: &serde_json::Value| channel == "pgcdc:_txn" || channel == "pgcdc:_schema";
         let markers = out.events.iter().filter(|seen| is_marker(&seen.json["channel"])).count();
         let images = out.images();
         let kept = images.iter().filter(|image| plain.contains(image)).count();

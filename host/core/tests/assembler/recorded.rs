@@ -114,6 +114,7 @@ fn catalog_rows() -> Vec<TypeRow> {
                 delim: row["delim"].as_str().unwrap().into(),
                 base: number(&row["base"]),
                 composite: row["composite"].as_bool().unwrap(),
+                hstore: false,
                 field_names: names.map(|name| name.as_str().unwrap().into()).collect(),
                 field_oids: row["field_oids"].as_array().unwrap().iter().map(number).collect(),
             }

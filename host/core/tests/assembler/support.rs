@@ -2,15 +2,16 @@
 
 use pgcdc_core::assembler::{Assembler, Error, Fed, Finished, Refused, Settings};
 use pgcdc_core::catalog::TypeCatalog;
-use pgcdc_core::id::Origin;
+use pgcdc_core::id;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::pgoutput::{
-    Begin, Cell, Column, Commit, Identity, Logical, Message, Relation, Truncate, encode_tuple,
+    Begin, Cell, Column, Commit, Identity, Logical, Message, Origin, Relation, Truncate, encode_tuple,
 };
 use pgcdc_layout::{Op, View};
 
-pub(crate) const ORIGIN: Origin = Origin { system_identifier: 7_300_000_000_000_000_000, database_oid: 5 };
+pub(crate) const ORIGIN: id::Origin =
+    id::Origin { system_identifier: 7_300_000_000_000_000_000, database_oid: 5 };
 pub(crate) const NOW_US: i64 = 1_767_605_400_250_000;
 /// 2026-01-05T09:30:00Z.
 pub(crate) const COMMIT_US: i64 = 1_767_605_400_000_000;
@@ -184,6 +185,25 @@ impl Wire {
         Truncate::encode_new(&mut data, tables, false, false);
         self.frames.push((Lsn(lsn), data));
         self
+    }
+
+    /// With CASCADE and RESTART IDENTITY, or without.
+    pub(crate) fn truncate_so(
+        &mut self,
+        lsn: u64,
+        tables: &[u32],
+        cascade: bool,
+        restart: bool,
+    ) -> &mut Wire {
+        let mut data = Vec::new();
+        Truncate::encode_new(&mut data, tables, cascade, restart);
+        self.frames.push((Lsn(lsn), data));
+        self
+    }
+
+    /// The transaction was replicated from another server.
+    pub(crate) fn origin(&mut self, name: &str) -> &mut Wire {
+        self.push(0, Message::Origin(Origin { lsn: Lsn(1), name }))
     }
 
     pub(crate) fn message(&mut self, lsn: u64, transactional: bool, content: &[u8]) -> &mut Wire {

@@ -92,8 +92,12 @@ impl HostReplicationWithStore<State> for HasSelf<State> {
             Ok(finished) => finished,
             Err(error) => return Ok(Err(refused(&error))),
         };
+        let toast = session.toast_counts();
         accessor.with(|mut access| {
             let state = access.get();
+            if let (Some(link), Some(toast)) = (&state.source, toast) {
+                state.services.metrics.toast.show(&link.name, toast);
+            }
             let mut handles = Vec::with_capacity(finished.len());
             for finished in finished {
                 let origin = Origin {

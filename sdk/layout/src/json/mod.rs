@@ -6,6 +6,7 @@
 pub mod check;
 mod composite;
 mod envelope;
+mod hstore;
 mod plan;
 mod text;
 mod time;

@@ -1,7 +1,7 @@
 //! One value by its type's kind, and rows of them.
 
 use super::text::{clean_len, write_escaped, write_string};
-use super::{array, check, composite};
+use super::{array, check, composite, hstore};
 use crate::spec::{Kind, TYPE_DEPTH_MAX};
 use crate::view::{Cell, RawTuple, Relation, Type};
 
@@ -98,6 +98,7 @@ pub(super) fn write_scalar(out: &mut Vec<u8>, kind: Kind, text: &[u8]) {
             _ => write_string(out, text),
         },
         Kind::Json => write_json(out, text),
+        Kind::Hstore => hstore::write(out, text),
         Kind::Timestamp => write_timestamp(out, text, false),
         Kind::Timestamptz => write_timestamp(out, text, true),
     }
