@@ -202,7 +202,7 @@ fn of_note(guard: &serde_json::Value) -> Option<String> {
 }
 
 /// `512 B`, `1.5 MiB`.
-fn bytes(value: u64) -> String {
+pub(super) fn bytes(value: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if value < 1024 {
         return format!("{value} B");
@@ -220,7 +220,7 @@ fn bytes(value: u64) -> String {
 }
 
 /// `0.3s`, `12s`, `3m`, `5h`, `2d`: the two leading digits are what matters.
-fn seconds(value: f64) -> String {
+pub(super) fn seconds(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.1}s"),
         value if value < 120.0 => format!("{value:.0}s"),

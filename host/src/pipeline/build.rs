@@ -37,9 +37,11 @@ use crate::transform::{Chain, Stage};
 use super::lock::{self, Holder};
 use super::pressure;
 
+mod databases;
 mod letters;
 mod migrate;
 
+pub(crate) use databases::WalSource;
 pub(crate) use letters::Desks;
 
 /// The memory of a dead-letter queue, unless the operator says otherwise.

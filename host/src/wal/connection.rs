@@ -124,7 +124,7 @@ fn read_history(text: &str) -> Vec<TimelineSwitch> {
 }
 
 /// A quoted identifier.
-pub(super) fn quote_name(name: &str) -> String {
+pub(crate) fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -22,6 +22,9 @@
 //! Reconnecting and waiting are the caller's; an error says whether trying again can help.
 
 mod connection;
+pub mod health;
+pub mod health_facts;
+pub(crate) mod heartbeat;
 mod input;
 mod open;
 mod options;
@@ -51,8 +54,10 @@ use side::Side;
 use status::Signals;
 
 pub use open::open;
+pub(crate) use connection::quote_name;
 pub use options::{Options, Values};
 pub use progress::{Progress, Status};
+pub use publication::Publication;
 pub use server::Lag;
 
 /// How long a goodbye may take.

@@ -18,18 +18,25 @@ const NAMED_MAX: usize = 20;
 
 /// A publication as it is now.
 #[derive(Debug, Deserialize)]
-pub(super) struct Publication {
-    pub(super) oid: u32,
-    pub(super) all_tables: bool,
-    unpublished: Vec<String>,
-    tables: u64,
+pub struct Publication {
+    /// It changes when the publication is dropped and made again.
+    pub oid: u32,
+    /// It is for all tables.
+    pub all_tables: bool,
+    /// Operations that it leaves out.
+    pub unpublished: Vec<String>,
+    /// How many it lists.
+    pub tables: u64,
     /// Of `tables`: those whose updates and deletes the application cannot make.
-    no_identity: Vec<String>,
-    filtered: Vec<String>,
-    some_columns: Vec<String>,
+    pub no_identity: Vec<String>,
+    /// Of `tables`: those with a row filter.
+    pub filtered: Vec<String>,
+    /// Of `tables`: those with a list of columns.
+    pub some_columns: Vec<String>,
     /// Tables of the database that the publication does not list.
-    unlisted: Vec<String>,
-    unlogged: Vec<String>,
+    pub unlisted: Vec<String>,
+    /// Those that never can be.
+    pub unlogged: Vec<String>,
 }
 
 /// Looks the publication up; `None` if there is none of that name.
