@@ -46,5 +46,6 @@ pub mod order_key;
 pub mod owed;
 pub mod pgoutput;
 pub mod pressure;
+pub mod published;
 pub mod resume;
 pub mod tracker;

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::metrics_guard::GuardMetrics;
+use super::metrics_slot::SlotMetrics;
 
 /// Series that one process's connectors may make with names of their own.
 const CONNECTOR_SERIES_MAX: usize = 1_000;
@@ -52,6 +53,7 @@ pub struct Metrics {
     connector_gauges: GaugeVec,
     connector_histograms: HistogramVec,
     pub(crate) guard: GuardMetrics,
+    pub(crate) slots: SlotMetrics,
     connector_series: Mutex<HashSet<String>>,
     shed_logged: Mutex<HashMap<String, Instant>>,
     overflow_bytes: IntGaugeVec,
@@ -198,6 +200,7 @@ impl Metrics {
                 ),
             )?,
             guard: GuardMetrics::new(&registry)?,
+            slots: SlotMetrics::new(&registry)?,
             connector_series: Mutex::default(),
             shed_logged: Mutex::default(),
             overflow_bytes: gauges(

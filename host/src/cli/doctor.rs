@@ -49,7 +49,8 @@ pub(super) fn command(options: &Options, global: &Global) -> Result<ExitCode, St
 
 async fn look(target: &Target, options: &Options) -> Report {
     let wanted = wanted(target, options);
-    let examined = tokio::time::timeout(LOOK_MAX, examine(&target.params, wanted.publication.as_deref())).await;
+    let examined =
+        tokio::time::timeout(LOOK_MAX, examine(&target.params, wanted.publication.as_deref())).await;
     let (findings, role_sql) = match examined {
         Ok(Ok(seen)) => (judge(&seen, &wanted), Some(role_sql(&seen, &wanted, ROLE))),
         Ok(Err(error)) => (vec![unreachable(&error)], None),
@@ -94,7 +95,12 @@ fn render(report: &Report) -> String {
         None => format!("{}\n\n", printable(&report.database)),
     };
     for finding in &report.findings {
-        out.push_str(&format!("{:<8} {}: {}\n", finding.level.as_str(), finding.check, printable(&finding.found)));
+        out.push_str(&format!(
+            "{:<8} {}: {}\n",
+            finding.level.as_str(),
+            finding.check,
+            printable(&finding.found)
+        ));
         if let Some(remedy) = &finding.remedy {
             out.push_str(&format!("         next: {}\n", printable(remedy)));
         }

@@ -84,7 +84,9 @@ pub(super) struct Wanted {
 
 /// There is no session at all.
 pub(super) fn unreachable(error: &Error) -> Finding {
-    let step = error.next_step().unwrap_or_else(|| "check that the server is up and can be reached from here".into());
+    let step = error
+        .next_step()
+        .unwrap_or_else(|| "check that the server is up and can be reached from here".into());
     Finding::problem("connection", error.to_string(), step)
 }
 
@@ -135,12 +137,16 @@ fn between(seen: &Examined) -> Option<Finding> {
 fn version(seen: &Examined) -> Finding {
     let found = format!("PostgreSQL {}", seen.version);
     match seen.version {
-        version if version < OLDEST_VERSION => {
-            Finding::problem("version", format!("{found} is older than {OLDEST_VERSION}"), "upgrade the server")
-        }
-        version if version < KEPT_VERSION => {
-            Finding::warning("version", format!("{found} gets no more fixes"), "plan an upgrade of the server")
-        }
+        version if version < OLDEST_VERSION => Finding::problem(
+            "version",
+            format!("{found} is older than {OLDEST_VERSION}"),
+            "upgrade the server",
+        ),
+        version if version < KEPT_VERSION => Finding::warning(
+            "version",
+            format!("{found} gets no more fixes"),
+            "plan an upgrade of the server",
+        ),
         _ => Finding::ok("version", found),
     }
 }
@@ -167,16 +173,27 @@ fn standby(seen: &Examined) -> Option<Finding> {
     }
     let remedy = "name the primary, or list all servers and set target_session_attrs=read-write";
     Some(if seen.version >= 16 {
-        Finding::warning("standby", "this is a standby: it decodes, but a slot here does not follow a failover", remedy)
+        Finding::warning(
+            "standby",
+            "this is a standby: it decodes, but a slot here does not follow a failover",
+            remedy,
+        )
     } else {
-        Finding::problem("standby", format!("this is a standby, and PostgreSQL {} decodes only on a primary", seen.version), remedy)
+        Finding::problem(
+            "standby",
+            format!("this is a standby, and PostgreSQL {} decodes only on a primary", seen.version),
+            remedy,
+        )
     })
 }
 
 fn login(seen: &Examined) -> Finding {
     let user = quote_name(&seen.server.user);
     let Err(error) = &seen.replication else {
-        return Finding::ok("replication login", format!("role {user} may replicate, and pg_hba.conf lets it in"));
+        return Finding::ok(
+            "replication login",
+            format!("role {user} may replicate, and pg_hba.conf lets it in"),
+        );
     };
     let step = error.next_step().unwrap_or_else(|| "see the server's log".into());
     let finding = Finding::problem("replication login", error.to_string(), step);
@@ -195,11 +212,14 @@ fn room(name: &'static str, server: &ServerFacts, used: u64, has: bool) -> Findi
     let sql = || format!("ALTER SYSTEM SET {name} = {};", (most * 2).max(10));
     match (free, has) {
         (0, false) => {
-            let remedy = format!("raise {name} and restart the server, or drop a slot that nobody uses (`pgcdc slot list --all`)");
+            let remedy = format!(
+                "raise {name} and restart the server, or drop a slot that nobody uses (`pgcdc slot list --all`)"
+            );
             Finding::problem(name, found, remedy).sql(sql())
         }
         (1, false) => {
-            let remedy = format!("raise {name} at the next restart: a reconnect may need one more for a moment");
+            let remedy =
+                format!("raise {name} at the next restart: a reconnect may need one more for a moment");
             Finding::warning(name, found, remedy).sql(sql())
         }
         _ => Finding::ok(name, found),
@@ -295,8 +315,10 @@ fn publication(out: &mut Vec<Finding>, seen: &Examined, name: &str, all_tables: 
 fn tables(out: &mut Vec<Finding>, found: &Publication, name: &str) {
     let count = found.tables;
     out.push(match (count, found.all_tables) {
-        (0, false) => Finding::problem("publication", format!("{name} lists no table"), "add what is to be captured")
-            .sql(format!("ALTER PUBLICATION {} ADD TABLE …;", quote_name(name))),
+        (0, false) => {
+            Finding::problem("publication", format!("{name} lists no table"), "add what is to be captured")
+                .sql(format!("ALTER PUBLICATION {} ADD TABLE …;", quote_name(name)))
+        }
         (_, true) => Finding::ok("publication", format!("{name}: all tables, {count} at present")),
         (_, false) => Finding::ok("publication", format!("{name}: {count} tables")),
     });
@@ -329,13 +351,21 @@ fn left_out(out: &mut Vec<Finding>, found: &Publication, name: &str, quoted: &st
         &found.filtered,
         "a row filter hides rows of",
         "nothing if that is meant; to have them, set the table again without WHERE",
-        each(&found.filtered, &|table| format!("ALTER PUBLICATION {quoted} DROP TABLE {table}; ALTER PUBLICATION {quoted} ADD TABLE {table};")),
+        each(&found.filtered, &|table| {
+            format!(
+                "ALTER PUBLICATION {quoted} DROP TABLE {table}; ALTER PUBLICATION {quoted} ADD TABLE {table};"
+            )
+        }),
     );
     say(
         &found.some_columns,
         "a column list hides columns of",
         "nothing if that is meant; to have them, set the table again without its list",
-        each(&found.some_columns, &|table| format!("ALTER PUBLICATION {quoted} DROP TABLE {table}; ALTER PUBLICATION {quoted} ADD TABLE {table};")),
+        each(&found.some_columns, &|table| {
+            format!(
+                "ALTER PUBLICATION {quoted} DROP TABLE {table}; ALTER PUBLICATION {quoted} ADD TABLE {table};"
+            )
+        }),
     );
     say(
         &found.unpublished,
@@ -362,7 +392,9 @@ fn left_out(out: &mut Vec<Finding>, found: &Publication, name: &str, quoted: &st
 
 fn slots(out: &mut Vec<Finding>, seen: &Examined, wanted: &Wanted) {
     let ours = wanted.slot.as_deref();
-    for slot in seen.slots.iter().filter(|slot| Some(slot.name.as_str()) == ours || slot.name.starts_with("pgcdc_")) {
+    for slot in
+        seen.slots.iter().filter(|slot| Some(slot.name.as_str()) == ours || slot.name.starts_with("pgcdc_"))
+    {
         out.push(slot_state(slot, Some(slot.name.as_str()) == ours));
     }
     let Some(name) = ours else { return };
@@ -374,7 +406,10 @@ fn slots(out: &mut Vec<Finding>, seen: &Examined, wanted: &Wanted) {
     if wanted.failover && seen.version < FAILOVER_VERSION {
         let found = format!("failover is set, and PostgreSQL {} has no failover slots", seen.version);
         out.push(Finding::problem("failover", found, "leave failover out, or upgrade the server"));
-    } else if kept && seen.server.standbys > 0 && setting(&seen.server, "synchronized_standby_slots").is_empty() {
+    } else if kept
+        && seen.server.standbys > 0
+        && setting(&seen.server, "synchronized_standby_slots").is_empty()
+    {
         out.push(
             Finding::warning(
                 "failover",
@@ -390,7 +425,9 @@ fn slots(out: &mut Vec<Finding>, seen: &Examined, wanted: &Wanted) {
             "set failover: true; for a slot that is there already, while nobody reads it",
         );
         let alter = "-- on a replication connection (psql 'replication=database …'):";
-        out.push(finding.sql(format!("{alter} ALTER_REPLICATION_SLOT {} (FAILOVER true);", quote_name(name))));
+        out.push(
+            finding.sql(format!("{alter} ALTER_REPLICATION_SLOT {} (FAILOVER true);", quote_name(name))),
+        );
     }
 }
 
@@ -408,7 +445,11 @@ fn slot_state(slot: &SlotView, ours: bool) -> Finding {
     }
     if ours && slot.plugin.as_deref() != Some("pgoutput") {
         let plugin = slot.plugin.as_deref().unwrap_or("none (it is physical)");
-        return Finding::problem(CHECK, format!("{name} has the plugin {plugin}, not pgoutput"), "name another slot with slot_name");
+        return Finding::problem(
+            CHECK,
+            format!("{name} has the plugin {plugin}, not pgoutput"),
+            "name another slot with slot_name",
+        );
     }
     if let Some(status @ ("extended" | "unreserved")) = slot.wal_status.as_deref() {
         let left = slot.safe_wal_size.and_then(|left| u64::try_from(left).ok()).map(bytes);
@@ -426,9 +467,18 @@ fn slot_state(slot: &SlotView, ours: bool) -> Finding {
 fn transactions(out: &mut Vec<Finding>, server: &ServerFacts) {
     const CHECK: &str = "long transactions";
     for one in server.writing.iter().filter(|one| one.age_s >= LONG_S) {
-        let who = [one.user.as_deref(), one.application.as_deref().filter(|name| !name.is_empty()), one.state.as_deref()];
+        let who = [
+            one.user.as_deref(),
+            one.application.as_deref().filter(|name| !name.is_empty()),
+            one.state.as_deref(),
+        ];
         let who: Vec<&str> = who.into_iter().flatten().collect();
-        let found = format!("PID {} ({}), open for {}: holds WAL, and a new slot waits for it", one.pid, who.join(", "), seconds(one.age_s as f64));
+        let found = format!(
+            "PID {} ({}), open for {}: holds WAL, and a new slot waits for it",
+            one.pid,
+            who.join(", "),
+            seconds(one.age_s as f64)
+        );
         out.push(
             Finding::warning(CHECK, found, "have it end, or end it")
                 .sql(format!("SELECT pg_terminate_backend({});", one.pid)),
@@ -438,7 +488,10 @@ fn transactions(out: &mut Vec<Finding>, server: &ServerFacts) {
         let gid = one.gid.replace('\'', "''");
         let found = format!(
             "transaction '{}' of {} in {} is prepared for {}: holds WAL, and a new slot waits for it",
-            one.gid, one.owner, one.database, seconds(one.age_s as f64)
+            one.gid,
+            one.owner,
+            one.database,
+            seconds(one.age_s as f64)
         );
         out.push(
             Finding::warning("prepared transactions", found, format!("end it, in database {}", one.database))
@@ -447,8 +500,12 @@ fn transactions(out: &mut Vec<Finding>, server: &ServerFacts) {
     }
     if !server.sees_all {
         out.push(
-            Finding::warning(CHECK, "this role does not see other roles' sessions", "let it, or run doctor as one that does")
-                .sql(format!("GRANT pg_read_all_stats TO {};", quote_name(&server.user))),
+            Finding::warning(
+                CHECK,
+                "this role does not see other roles' sessions",
+                "let it, or run doctor as one that does",
+            )
+            .sql(format!("GRANT pg_read_all_stats TO {};", quote_name(&server.user))),
         );
     } else if server.prepared.is_empty() && !server.writing.iter().any(|one| one.age_s >= LONG_S) {
         out.push(Finding::ok(CHECK, "none"));
@@ -553,15 +610,27 @@ mod tests {
 
     #[test]
     fn settings_that_hurt_are_named() {
-        let of = |name: &str, value: &str| troubles(&seen(|seen| set(seen, name, value)), &Wanted { application: "pgcdc".into(), ..Wanted::default() });
+        let of = |name: &str, value: &str| {
+            troubles(
+                &seen(|seen| set(seen, name, value)),
+                &Wanted { application: "pgcdc".into(), ..Wanted::default() },
+            )
+        };
         assert_eq!(of("wal_level", "replica"), [("wal_level", Level::Problem)]);
         assert_eq!(of("max_slot_wal_keep_size", "-1"), [("max_slot_wal_keep_size", Level::Warning)]);
         assert_eq!(of("max_slot_wal_keep_size", "1"), [("max_slot_wal_keep_size", Level::Warning)]);
         assert_eq!(of("wal_sender_timeout", "1000"), [("wal_sender_timeout", Level::Warning)]);
         assert_eq!(of("wal_sender_timeout", "0"), []);
-        assert_eq!(of("idle_replication_slot_timeout", "60"), [("idle_replication_slot_timeout", Level::Warning)]);
+        assert_eq!(
+            of("idle_replication_slot_timeout", "60"),
+            [("idle_replication_slot_timeout", Level::Warning)]
+        );
         for names in ["*", "ANY 1 (a, pgcdc)", "FIRST 2 (\"pgcdc\", b)", "PGCDC"] {
-            assert_eq!(of("synchronous_standby_names", names), [("synchronous_standby_names", Level::Problem)], "{names}");
+            assert_eq!(
+                of("synchronous_standby_names", names),
+                [("synchronous_standby_names", Level::Problem)],
+                "{names}"
+            );
         }
         assert_eq!(of("synchronous_standby_names", "ANY 1 (standby_a, pgcdc_standby)"), []);
     }
@@ -576,22 +645,36 @@ mod tests {
             })
         };
         assert_eq!(troubles(&full(vec![]), &wanted), [("max_replication_slots", Level::Problem)]);
-        let ours = SlotView { name: "pgcdc_p".into(), plugin: Some("pgoutput".into()), ..SlotView::default() };
+        let ours =
+            SlotView { name: "pgcdc_p".into(), plugin: Some("pgoutput".into()), ..SlotView::default() };
         assert_eq!(troubles(&full(vec![ours]), &wanted), []);
     }
 
     #[test]
     fn slots_that_are_lost_or_forgotten_are_named() {
-        let slot = |name: &str| SlotView { name: name.into(), plugin: Some("pgoutput".into()), ..SlotView::default() };
+        let slot = |name: &str| SlotView {
+            name: name.into(),
+            plugin: Some("pgoutput".into()),
+            ..SlotView::default()
+        };
         let wanted = Wanted { slot: Some("mine".into()), ..Wanted::default() };
         let of = |slot: SlotView| troubles(&seen(|seen| seen.slots = vec![slot]), &wanted);
         let lost = |name: &str| SlotView { wal_status: Some("lost".into()), ..slot(name) };
         assert_eq!(of(lost("mine")), [("slot", Level::Problem)]);
         assert_eq!(of(lost("pgcdc_old")), [("slot", Level::Warning)]);
         assert_eq!(of(lost("theirs")), []);
-        assert_eq!(of(SlotView { retained_bytes: Some(1 << 30), ..slot("pgcdc_old") }), [("slot", Level::Warning)]);
-        assert_eq!(of(SlotView { wal_status: Some("unreserved".into()), ..slot("mine") }), [("slot", Level::Warning)]);
-        assert_eq!(of(SlotView { plugin: Some("wal2json".into()), ..slot("mine") }), [("slot", Level::Problem)]);
+        assert_eq!(
+            of(SlotView { retained_bytes: Some(1 << 30), ..slot("pgcdc_old") }),
+            [("slot", Level::Warning)]
+        );
+        assert_eq!(
+            of(SlotView { wal_status: Some("unreserved".into()), ..slot("mine") }),
+            [("slot", Level::Warning)]
+        );
+        assert_eq!(
+            of(SlotView { plugin: Some("wal2json".into()), ..slot("mine") }),
+            [("slot", Level::Problem)]
+        );
     }
 
     #[test]
@@ -615,16 +698,25 @@ mod tests {
     #[test]
     fn what_holds_wal_is_named_with_the_statement_that_ends_it() {
         let seen = seen(|seen| {
-            seen.server.writing =
-                vec![Writing { pid: 7, age_s: 61, ..Writing::default() }, Writing { pid: 8, age_s: 5, ..Writing::default() }];
+            seen.server.writing = vec![
+                Writing { pid: 7, age_s: 61, ..Writing::default() },
+                Writing { pid: 8, age_s: 5, ..Writing::default() },
+            ];
             seen.server.prepared = vec![Prepared { gid: "it's".into(), ..Prepared::default() }];
         });
-        let sql: Vec<String> = judge(&seen, &Wanted::default()).into_iter().filter_map(|one| one.sql).collect();
-        assert_eq!(sql, ["SELECT pg_terminate_backend(7);", "COMMIT PREPARED 'it''s'; -- or ROLLBACK PREPARED 'it''s';"]);
+        let sql: Vec<String> =
+            judge(&seen, &Wanted::default()).into_iter().filter_map(|one| one.sql).collect();
+        assert_eq!(
+            sql,
+            ["SELECT pg_terminate_backend(7);", "COMMIT PREPARED 'it''s'; -- or ROLLBACK PREPARED 'it''s';"]
+        );
     }
 
     #[test]
     fn another_port_than_the_servers_is_told() {
-        assert_eq!(troubles(&seen(|seen| seen.server.port = Some(6432)), &Wanted::default()), [("proxy", Level::Warning)]);
+        assert_eq!(
+            troubles(&seen(|seen| seen.server.port = Some(6432)), &Wanted::default()),
+            [("proxy", Level::Warning)]
+        );
     }
 }

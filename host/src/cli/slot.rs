@@ -44,7 +44,9 @@ pub(super) fn command(action: Action, global: &Global) -> Result<ExitCode, Strin
             if json {
                 println!("{}", json!({ "name": name, "start_lsn": start, "failover": failover }));
             } else {
-                println!("slot {name} made, from {start} on; the server keeps its WAL from now until pgcdc has it");
+                println!(
+                    "slot {name} made, from {start} on; the server keeps its WAL from now until pgcdc has it"
+                );
             }
         }
         Action::Drop { name, of, json } => {
@@ -54,7 +56,9 @@ pub(super) fn command(action: Action, global: &Global) -> Result<ExitCode, Strin
             } else {
                 let freed = view.retained_bytes.map_or_else(|| "its WAL".to_owned(), bytes);
                 println!("slot {name} dropped, which frees {freed}");
-                println!("  next: a pgcdc that had stored a position for it halts with slot_missing until `pgcdc checkpoint reset`");
+                println!(
+                    "  next: a pgcdc that had stored a position for it halts with slot_missing until `pgcdc checkpoint reset`"
+                );
             }
         }
     }
@@ -144,7 +148,8 @@ fn render_list(slots: &[SlotView]) -> String {
             slot.confirmed_flush_lsn.clone().unwrap_or_default(),
         ]
     });
-    let header = ["SLOT", "PLUGIN", "DATABASE", "PID", "RETAINED", "WAL STATUS", "LAG", "BEHIND", "CONFIRMED"];
+    let header =
+        ["SLOT", "PLUGIN", "DATABASE", "PID", "RETAINED", "WAL STATUS", "LAG", "BEHIND", "CONFIRMED"];
     table(header, rows)
 }
 

@@ -117,7 +117,12 @@ pub async fn slot(session: &Session, name: &str) -> Result<SlotView, Error> {
     let found = slots(session, Which::Named(name)).await?.into_iter().next();
     found.ok_or_else(|| {
         let message = format!("{}: there is no slot {name}", session.place());
-        Error::unfit(Kind::Gone, "slot_missing", message, "see `pgcdc slot list --all` for those that there are")
+        Error::unfit(
+            Kind::Gone,
+            "slot_missing",
+            message,
+            "see `pgcdc slot list --all` for those that there are",
+        )
     })
 }
 
@@ -143,7 +148,8 @@ pub(crate) fn check_failover(place: &str, version: u32) -> Result<(), Error> {
     if version >= FAILOVER_VERSION {
         return Ok(());
     }
-    let message = format!("{place}: PostgreSQL {version} has no failover slots, which come with {FAILOVER_VERSION}");
+    let message =
+        format!("{place}: PostgreSQL {version} has no failover slots, which come with {FAILOVER_VERSION}");
     let step = "leave failover out; after a failover, copy the tables anew, or upgrade the server";
     Err(Error::unfit(Kind::Misconfigured, "failover_unsupported", message, step))
 }
@@ -170,7 +176,12 @@ async fn in_use(session: &Session, name: &str) -> Error {
     let step = format!(
         "stop that client, then drop the slot; if it cannot be stopped: SELECT pg_terminate_backend({pid});"
     );
-    Error::unfit(Kind::Conflict, "slot_active", format!("slot {name} is active: it is read by {holder}"), step)
+    Error::unfit(
+        Kind::Conflict,
+        "slot_active",
+        format!("slot {name} is active: it is read by {holder}"),
+        step,
+    )
 }
 
 #[cfg(test)]

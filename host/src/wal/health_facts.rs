@@ -134,13 +134,12 @@ SELECT pg_catalog.json_build_object(
 pub async fn examine(params: &Params, publication: Option<&str>) -> Result<Examined, Error> {
     let session = Session::open(params).await?;
     let server: Option<ServerFacts> = one_json(&session, SERVER_SQL, "looking at the server").await?;
-    let server = server.ok_or_else(|| Error::protocol(session.place(), "the server says nothing of itself"))?;
+    let server =
+        server.ok_or_else(|| Error::protocol(session.place(), "the server says nothing of itself"))?;
     let slots = health::slots(&session, Which::All).await?;
     let (publication, unreadable) = match publication {
         None => (None, Vec::new()),
-        Some(name) => {
-            (Some(publication::find(&session, name).await?), unreadable(&session, name).await?)
-        }
+        Some(name) => (Some(publication::find(&session, name).await?), unreadable(&session, name).await?),
     };
     let replication = match Connection::open(params).await {
         Ok(mut connection) => connection.identify().await.map(drop),

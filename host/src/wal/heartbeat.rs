@@ -147,7 +147,9 @@ impl Heart {
             Some(sql) => sql,
             None => self.sql.insert(match &self.plan.table {
                 Some(table) => upsert(session, table).await?,
-                None => format!("SELECT pg_catalog.pg_logical_emit_message(false, '{PREFIX}', pg_catalog.now()::text)"),
+                None => format!(
+                    "SELECT pg_catalog.pg_logical_emit_message(false, '{PREFIX}', pg_catalog.now()::text)"
+                ),
             }),
         };
         session.rows(sql, "writing a heartbeat").await.map(drop)

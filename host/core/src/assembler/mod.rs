@@ -215,6 +215,9 @@ impl Assembler {
     fn logical(&mut self, message: &Logical<'_>) -> Result<Fed, Error> {
         let tx = self.tx.as_mut().filter(|_| message.transactional);
         let stamp = Stamp::of_message(&self.known, tx.as_deref(), message.transactional, message.lsn)?;
+        if !message.prefix.is_empty() && message.prefix == self.known.settings.quiet_prefix {
+            return Ok(Fed::Taken);
+        }
         self.batch.add_message(&self.known, tx, message, &stamp)?;
         Ok(Fed::Taken)
     }
