@@ -19,6 +19,7 @@ use drain::{Drain, Fault, Tasks, first_fault};
 use reload::{Handle, Label, Reloader};
 
 pub(crate) use build::Desks;
+pub(crate) use build::WalSource;
 pub use build::{Plan, Workshop};
 pub use reload::{ReloadDesk, Reloaded, Reread};
 

@@ -84,6 +84,37 @@ struct Settings {
     /// How much of them may be on the disk, under the state directory. The source stops at more.
     #[config(default = "64GiB")]
     spill_max: ByteSize,
+    /// Standbys keep a copy of the slot, so that it survives a failover (server 17 or later).
+    #[config(default = false, flag = "failover")]
+    failover: bool,
+    /// What to do when the slot is lost: halt and wait for a person, or copy the tables anew.
+    #[config(default = "halt")]
+    on_slot_loss: OnSlotLoss,
+    /// How often a sign of life is written to the database; 0 never.
+    #[config(default = "30s", flag = "heartbeat-interval")]
+    heartbeat_interval: Duration,
+    /// By what: a logical message, or a table; if not set, a table if `heartbeat_table` is.
+    heartbeat: Option<Heartbeat>,
+    /// The table whose one row is updated; made if it is not there.
+    #[config(flag = "heartbeat-table")]
+    heartbeat_table: Option<String>,
+    /// Deliver the signs of life, too.
+    #[config(default = false)]
+    heartbeat_events: bool,
+}
+
+#[derive(Config)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum OnSlotLoss {
+    Halt,
+    Resnapshot,
+}
+
+#[derive(Config)]
+#[allow(dead_code, reason = "only the schema is used")]
+enum Heartbeat {
+    Message,
+    Table,
 }
 
 #[derive(Config)]

@@ -46,6 +46,7 @@ pub mod order_key;
 pub mod owed;
 pub mod pgoutput;
 pub mod pressure;
+pub mod published;
 pub mod resume;
 pub mod streamed;
 pub mod tracker;

@@ -125,7 +125,7 @@ pub enum HaltCode {
     /// The server is on a timeline that our position is not on.
     TimelineChanged,
     /// The publication was created anew.
-    PublicationChanged,
+    PublicationGap,
 }
 
 impl HaltCode {
@@ -140,11 +140,13 @@ impl HaltCode {
             HaltCode::ServerBehind => "server_behind",
             HaltCode::SlotAhead => "slot_ahead",
             HaltCode::TimelineChanged => "timeline_changed",
-            HaltCode::PublicationChanged => "publication_changed",
+            HaltCode::PublicationGap => "publication_gap",
         }
     }
 
-    fn way_out(self) -> &'static str {
+    /// What people can do about it.
+    #[must_use]
+    pub fn way_out(self) -> &'static str {
         match self {
             HaltCode::SlotMissing | HaltCode::SlotInvalidated => {
                 "changes since the position are lost to this slot: drop the slot if it is still there, run \
@@ -167,7 +169,7 @@ impl HaltCode {
                 "connect to the server that follows on from our timeline; if it is lost, run `pgcdc checkpoint \
                  reset` and copy the tables anew"
             }
-            HaltCode::PublicationChanged => {
+            HaltCode::PublicationGap => {
                 "tables may have been missing from it for a while: copy the tables anew, or run `pgcdc checkpoint \
                  adopt` if you know that nothing was changed meanwhile"
             }
@@ -212,7 +214,7 @@ fn go_on(stored: &Stored, slot: Option<&SlotFacts>, server: &ServerFacts) -> Res
             "publication {} has oid {}, the stored position belongs to {} with oid {}",
             is.publication, is.publication_oid, was.publication, was.publication_oid
         );
-        return halt(HaltCode::PublicationChanged, reason);
+        return halt(HaltCode::PublicationGap, reason);
     }
     stored.known().try_for_each(|known| check_timeline(known, server))?;
     if let Some(Reached { end, .. }) = stored.known().find(|known| server.end < known.end) {
@@ -441,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_publication_that_was_created_anew_has_a_gap() {
-        assert_eq!(code(|_, _, server| server.identity.publication_oid = 1), Some("publication_changed"));
+        assert_eq!(code(|_, _, server| server.identity.publication_oid = 1), Some("publication_gap"));
         assert_eq!(code(|_, _, server| server.identity.publication = "renamed".into()), None);
     }
 }

@@ -82,6 +82,7 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
             "status": if up { "up" } else { "down" },
             "last_error": trouble.as_ref().map(|trouble| &trouble.error),
             "next_step": trouble.as_ref().map(|trouble| &trouble.next_step),
+            "reason": trouble.as_ref().and_then(|trouble| trouble.reason.as_ref()),
         })
     };
     let sources = admin.board.sources.iter().map(|one| (&one.name, one.status.is_up(), one.status.trouble()));

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::metrics_guard::GuardMetrics;
+use super::metrics_slot::SlotMetrics;
 use super::metrics_spill::SpillMetrics;
 use super::metrics_toast::ToastMetrics;
 
@@ -56,6 +57,7 @@ pub struct Metrics {
     pub(crate) guard: GuardMetrics,
     pub(crate) spill: SpillMetrics,
     pub(crate) toast: ToastMetrics,
+    pub(crate) slots: SlotMetrics,
     connector_series: Mutex<HashSet<String>>,
     shed_logged: Mutex<HashMap<String, Instant>>,
     overflow_bytes: IntGaugeVec,
@@ -204,6 +206,7 @@ impl Metrics {
             guard: GuardMetrics::new(&registry)?,
             spill: SpillMetrics::new(&registry)?,
             toast: ToastMetrics::new(&registry)?,
+            slots: SlotMetrics::new(&registry)?,
             connector_series: Mutex::default(),
             shed_logged: Mutex::default(),
             overflow_bytes: gauges(

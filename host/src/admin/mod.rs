@@ -5,6 +5,7 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 mod metrics_guard;
+mod metrics_slot;
 mod metrics_spill;
 mod metrics_toast;
 mod overview;

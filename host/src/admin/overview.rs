@@ -18,6 +18,7 @@ pub(super) fn sources(board: &Board) -> Vec<SourceStatus> {
         let state = match (one.is_up(), one.is_standby(), one.is_paused()) {
             (true, _, true) => State::Paused,
             (false, true, _) => State::Standby,
+            (false, _, _) if one.is_halted() => State::Halted,
             (up, _, _) => doing(up, trouble.is_some()),
         };
         let told = trouble.as_ref().filter(|_| !one.is_up());
@@ -28,6 +29,9 @@ pub(super) fn sources(board: &Board) -> Vec<SourceStatus> {
             position: Some(one.position().to_string()).filter(|_| one.position().is_some()),
             lag_bytes: Some(one.lag_bytes()),
             lag_seconds: Some(one.lag_s()),
+            retained_bytes: one.slot().and_then(|slot| slot.retained_bytes),
+            wal_status: one.slot().map(|slot| slot.wal_status).filter(|status| !status.is_empty()),
+            reason: told.and_then(|trouble| trouble.reason.clone()),
             pressure: one.pressure().map(|zone| zone.as_str().to_owned()),
             last_error: told.map(|trouble| trouble.error.clone()),
             next_step: told.map(|trouble| trouble.next_step.clone()),
@@ -105,6 +109,7 @@ pub(super) fn pressure(board: &Board) -> Option<Zone> {
 pub(super) fn measure(board: &Board, metrics: &Metrics) {
     for shown in &board.sources {
         let one = &shown.status;
+        metrics.slots.show(&shown.name, one);
         if let Some(zone) = one.pressure() {
             metrics.zone(&shown.name, zone.number());
         }

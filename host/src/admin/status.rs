@@ -21,6 +21,19 @@ pub struct Trouble {
     pub error: String,
     /// What the operator can do.
     pub next_step: String,
+    /// A stable name for what happened, where it has one: `slot_missing`, `publication_gap`, …
+    pub reason: Option<String>,
+}
+
+/// What a server says of a slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlotHealth {
+    /// `reserved`, `extended`, `unreserved` or `lost`; empty before version 13.
+    pub wal_status: String,
+    /// WAL that the server keeps for it; bytes.
+    pub retained_bytes: Option<u64>,
+    /// Bytes that may still be written before it may be lost; absent without `max_slot_wal_keep_size`.
+    pub safe_wal_size: Option<i64>,
 }
 
 #[derive(Default)]
@@ -45,6 +58,12 @@ pub struct SourceStatus {
     health: Health,
     /// Not failed: another process does its work, and it waits.
     standby: AtomicBool,
+    /// Failed, and not tried again.
+    halted: AtomicBool,
+    /// What the server said of the slot at the last look.
+    slot: Mutex<Option<SlotHealth>>,
+    beats: AtomicU64,
+    beats_failed: AtomicU64,
     paused: AtomicBool,
     stored: AtomicU64,
     lag_bytes: AtomicU64,
@@ -102,8 +121,15 @@ impl SourceStatus {
     }
 
     pub(crate) fn failed(&self, error: &str, next_step: &str) {
+        self.failed_for(error, next_step, None, false);
+    }
+
+    /// It failed for a reason that has a name, and `halts` if only a person can make it go on.
+    pub(crate) fn failed_for(&self, error: &str, next_step: &str, reason: Option<&str>, halts: bool) {
         self.standby.store(false, Ordering::Relaxed);
-        self.health.set(false, Some(Trouble { error: error.into(), next_step: next_step.into() }));
+        self.halted.store(halts, Ordering::Relaxed);
+        let (error, next_step, reason) = (error.into(), next_step.into(), reason.map(str::to_owned));
+        self.health.set(false, Some(Trouble { error, next_step, reason }));
     }
 
     /// What was told to have failed is only a wait for another process.
@@ -166,6 +192,31 @@ impl SourceStatus {
     /// Whether it waits for another process.
     pub fn is_standby(&self) -> bool {
         self.standby.load(Ordering::Relaxed)
+    }
+
+    /// Whether it failed, and waits for a person.
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Relaxed) && !self.is_up()
+    }
+
+    /// What the server said of its slot at the last look.
+    pub fn slot(&self) -> Option<SlotHealth> {
+        held(&self.slot).clone()
+    }
+
+    pub(crate) fn slot_is(&self, slot: SlotHealth) {
+        *held(&self.slot) = Some(slot);
+    }
+
+    /// A sign of life was given, or not.
+    pub(crate) fn beat(&self, given: bool) {
+        let count = if given { &self.beats } else { &self.beats_failed };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Signs of life since the start: given, failed.
+    pub fn beats(&self) -> (u64, u64) {
+        (self.beats.load(Ordering::Relaxed), self.beats_failed.load(Ordering::Relaxed))
     }
 
     /// Whether it reads nothing because its slot lags.
@@ -251,7 +302,8 @@ impl LaneStatus {
     }
 
     pub(crate) fn failed(&self, error: &str, next_step: &str) {
-        self.health.set(false, Some(Trouble { error: error.into(), next_step: next_step.into() }));
+        self.health
+            .set(false, Some(Trouble { error: error.into(), next_step: next_step.into(), reason: None }));
     }
 
     /// Whether the last delivery went well.

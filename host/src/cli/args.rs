@@ -86,6 +86,14 @@ pub enum Command {
         #[command(subcommand)]
         action: Checkpoint,
     },
+    /// Look at replication slots, make one, or drop one
+    Slot {
+        /// What to do
+        #[command(subcommand)]
+        action: super::slot_args::Slot,
+    },
+    /// Look at a database as pgcdc will use it, and say what is wrong and what to type
+    Doctor(super::slot_args::Doctor),
     /// Prove on your own database that nothing is lost: kills pgcdc again and again, and checks what arrived
     Certify(crate::certify::Options),
     /// Show the version

@@ -94,6 +94,8 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
         Command::Status(status) => super::ask::status(&status, &global),
         Command::Dlq { action } => super::dlq::command(action, &global),
         Command::Checkpoint { action } => super::memory::command(action, &global),
+        Command::Slot { action } => super::slot::command(action, &global),
+        Command::Doctor(options) => super::doctor::command(&options, &global),
         Command::Certify(options) => block_on(crate::certify::command(options)),
         Command::Version => show(format!("pgcdc {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion { shell } => {

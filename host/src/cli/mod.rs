@@ -10,10 +10,13 @@
 
 pub mod args;
 mod ask;
+mod database;
 pub mod describe;
 mod dlq;
 pub mod dlq_args;
 mod dlq_replay;
+mod doctor;
+mod doctor_judge;
 pub mod flags;
 pub mod init;
 mod life;
@@ -24,6 +27,8 @@ mod memory;
 mod policy_flags;
 mod pressure_flags;
 mod signals;
+mod slot;
+pub mod slot_args;
 mod standby;
 pub mod status;
 mod table;

@@ -79,6 +79,12 @@ pub struct SourceStatus {
     pub lag_bytes: Option<u64>,
     /// Since the position was the source's end.
     pub lag_seconds: Option<f64>,
+    /// WAL that the server keeps for its slot; bytes.
+    pub retained_bytes: Option<u64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`: how the server stands to that WAL.
+    pub wal_status: Option<String>,
+    /// A stable name for the last thing that went wrong, where it has one: `slot_missing`, `publication_gap`, …
+    pub reason: Option<String>,
     /// `green`, `yellow` or `red`, by its slot's lag; absent without backpressure.
     pub pressure: Option<String>,
     /// The last thing that went wrong.
@@ -162,11 +168,20 @@ pub fn render(status: &Status) -> String {
     for (name, guard) in status.sinks.iter().filter_map(|sink| Some((&sink.name, of_note(&sink.guard)?))) {
         out.push_str(&format!("\n{}: {}\n", printable(name), printable(&guard)));
     }
+    for source in &status.sources {
+        if let Some(status @ ("extended" | "unreserved" | "lost")) = source.wal_status.as_deref() {
+            let kept = source.retained_bytes.map(bytes).unwrap_or_default();
+            out.push_str(&format!(
+                "\n{}: slot's wal_status is {status}; it keeps {kept}\n",
+                printable(&source.name)
+            ));
+        }
+    }
     let troubles = status
         .sources
         .iter()
-        .map(|source| (&source.name, &source.last_error, &source.next_step))
-        .chain(status.sinks.iter().map(|sink| (&sink.name, &sink.last_error, &sink.next_step)));
+        .map(|source| (&source.name, &source.last_error, &source.next_step, &source.reason))
+        .chain(status.sinks.iter().map(|sink| (&sink.name, &sink.last_error, &sink.next_step, &None)));
     for sink in status.sinks.iter().filter(|sink| sink.overflow_bytes > 0) {
         out.push_str(&format!(
             "\n{}: {} in its overflow\n",
@@ -179,9 +194,10 @@ pub fn render(status: &Status) -> String {
     {
         out.push_str(&format!("\n{}: the source waits for it: {}\n", printable(name), printable(why)));
     }
-    for (name, error, next) in troubles {
+    for (name, error, next, reason) in troubles {
         if let Some(error) = error {
-            out.push_str(&format!("\n{}: {}\n", printable(name), printable(error)));
+            let reason = reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
+            out.push_str(&format!("\n{}: {}{}\n", printable(name), printable(&reason), printable(error)));
         }
         if let Some(next) = next {
             out.push_str(&format!("  next: {}\n", printable(next)));
@@ -202,7 +218,7 @@ fn of_note(guard: &serde_json::Value) -> Option<String> {
 }
 
 /// `512 B`, `1.5 MiB`.
-fn bytes(value: u64) -> String {
+pub(super) fn bytes(value: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if value < 1024 {
         return format!("{value} B");
@@ -220,7 +236,7 @@ fn bytes(value: u64) -> String {
 }
 
 /// `0.3s`, `12s`, `3m`, `5h`, `2d`: the two leading digits are what matters.
-fn seconds(value: f64) -> String {
+pub(super) fn seconds(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.1}s"),
         value if value < 120.0 => format!("{value:.0}s"),
@@ -237,7 +253,7 @@ mod tests {
     #[test]
     fn a_status_as_people_see_it() {
         let json = r#"{"version":"0.1.0","uptime_seconds":4000,"ready":false,"new_key":1,
-            "sources":[{"name":"shop","use":"wal","state":"running","position":"0/16B3748","lag_bytes":1572864,"lag_seconds":0.25,"pressure":"yellow"}],
+            "sources":[{"name":"shop","use":"wal","state":"running","wal_status":"extended","retained_bytes":2097152,"position":"0/16B3748","lag_bytes":1572864,"lag_seconds":0.25,"pressure":"yellow"}],
             "sinks":[{"name":"audit","use":"webhook","state":"retrying","position":"0/16B3000","lag_bytes":12,"lag_seconds":90,"in_flight":3,
               "guard":{"component":"quarantined","restarts":7,"breaker":"open","passed_by":true},
               "last_error":"503 from https://h\u001b[31m","next_step":"nothing: it is tried again in 8s"},
@@ -254,6 +270,8 @@ audit  webhook  retrying  -       0/16B3000  12 B  90s     3          0
 x      stdout   unknown   -       -          -     -       0          0
 
 audit: component quarantined, restarts 7, circuit breaker open, passed by, because of its dead letters
+
+shop: slot's wal_status is extended; it keeps 2.0 MiB
 
 audit: 503 from https://h [31m
   next: nothing: it is tried again in 8s

@@ -38,9 +38,11 @@ use crate::wal::{self, SpillPlace};
 use super::lock::{self, Holder};
 use super::pressure;
 
+mod databases;
 mod letters;
 mod migrate;
 
+pub(crate) use databases::WalSource;
 pub(crate) use letters::Desks;
 
 /// The memory of a dead-letter queue, unless the operator says otherwise.

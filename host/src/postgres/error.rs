@@ -175,6 +175,19 @@ impl Error {
         self.kind().code()
     }
 
+    /// A stable name for what happened, where it has one of its own: `slot_missing`, `publication_gap`, …
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Unfit { code, .. } => Some(code),
+            Self::Server { server, .. } if lost_slot(server) => Some("slot_invalidated"),
+            Self::Server { server, .. } if server.sqlstate == "42704" => {
+                let slot = server.message.starts_with("replication slot");
+                Some(if slot { "slot_missing" } else { "publication_gap" })
+            }
+            _ => None,
+        }
+    }
+
     /// What an operator does about it; `None` when waiting is all.
     pub fn next_step(&self) -> Option<String> {
         match self {

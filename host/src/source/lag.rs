@@ -1,13 +1,16 @@
 //! How far a slot is behind, asked for as long as its session lives: every ten seconds, or as often as backpressure needs
 //! it, and sooner while somebody looks at the status.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use pgcdc_core::pressure::Zone;
 use tokio::time::Instant;
 
 use super::SourceLink;
+use crate::admin::status::SlotHealth;
+use crate::postgres::Error;
+use crate::wal::heartbeat::Heart;
 use crate::wal::{Lag, Session};
 
 const EVERY: Duration = Duration::from_secs(10);
@@ -16,21 +19,36 @@ const ASKED_EVERY: Duration = Duration::from_secs(2);
 /// A slot that goes on lagging is told of again after this long.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Starts asking. What it finds goes to the source's status, its zone, and the log.
+/// A publication is looked at no more often than this, and so that looking takes no more than a hundredth of the time.
+const PUBLISHED_EVERY: Duration = Duration::from_secs(10);
+
+/// Starts asking. What it finds goes to the source's status, its zone, and the log; what cannot be trusted any more is ended.
 pub(crate) fn watch(link: Arc<SourceLink>, session: Weak<Session>) {
+    if let Some(heart) = session.upgrade().and_then(|session| session.heart()) {
+        tokio::spawn(beat(Arc::clone(&link), session.clone(), heart));
+    }
     tokio::spawn(async move {
         let every = link.pressure.as_ref().map_or(EVERY, |pressure| pressure.poll_every);
         let mut alarm = Alarm::default();
+        let mut published_due = Instant::now();
         while let Some(session) = session.upgrade() {
-            match session.lag().await {
-                Ok(lag) => found(&link, &session, &lag, &mut alarm),
+            let mut looked = session.lag().await.map(|lag| found(&link, &session, &lag, &mut alarm));
+            if looked.is_ok() && Instant::now() >= published_due {
+                let began = Instant::now();
+                looked = published(&link, &session).await;
+                published_due = Instant::now() + PUBLISHED_EVERY.max(began.elapsed() * 100);
+            }
+            match looked {
+                Ok(()) => {}
                 Err(error) if error.is_transient() => {
-                    tracing::debug!(detector = &*link.name, %error, "slot lag is not known");
+                    tracing::debug!(detector = &*link.name, %error, "slot and publication are not known");
                 }
                 Err(error) => {
-                    let step = error.next_step().unwrap_or_default();
-                    tracing::error!(detector = &*link.name, %error, next_step = step, "slot or publication changed");
-                    link.status.failed(&error.to_string(), &step);
+                    let (step, reason) = (error.next_step().unwrap_or_default(), error.reason());
+                    tracing::error!(detector = &*link.name, reason, %error, next_step = step, "slot or publication changed");
+                    link.status.failed_for(&error.to_string(), &step, reason, true);
+                    session.fail(error);
+                    return;
                 }
             }
             drop(session);
@@ -41,6 +59,46 @@ pub(crate) fn watch(link: Arc<SourceLink>, session: Weak<Session>) {
             }
         }
     });
+}
+
+/// Compares what is published with what was, in this session or in an earlier one of this process.
+async fn published(link: &SourceLink, session: &Session) -> Result<(), Error> {
+    let lock = || link.published.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = lock().clone().unwrap_or_else(|| session.published_at_start().clone());
+    let (change, now) = session.published(&before).await?;
+    for news in change.news {
+        tracing::info!(
+            detector = &*link.name,
+            "publication {}: {news}",
+            session.facts().identity.publication
+        );
+    }
+    *lock() = Some(now);
+    Ok(())
+}
+
+/// Gives signs of life for as long as the session lives. A failure is told once.
+async fn beat(link: Arc<SourceLink>, session: Weak<Session>, mut heart: Heart) {
+    let mut failing = false;
+    while session.strong_count() > 0 {
+        let beaten = heart.beat().await;
+        link.status.beat(beaten.is_ok());
+        let failed = std::mem::replace(&mut failing, beaten.is_err());
+        match beaten {
+            Ok(()) if failed => tracing::info!(detector = &*link.name, "heartbeats are written again"),
+            Ok(()) => {}
+            Err(error) if heart.gives_up(&error) => {
+                tracing::info!(detector = &*link.name, %error, "no heartbeats: the role may not");
+                return;
+            }
+            Err(error) if !failed => {
+                let next_step = error.next_step();
+                tracing::warn!(detector = &*link.name, %error, next_step, "heartbeat not written; the stream goes on without");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(heart.every()).await;
+    }
 }
 
 #[derive(Default)]
@@ -85,13 +143,27 @@ fn found(link: &SourceLink, session: &Session, lag: &Lag, alarm: &mut Alarm) {
         }
         None => {}
     }
+    link.status.slot_is(SlotHealth {
+        wal_status: lag.wal_status.clone(),
+        retained_bytes: lag.retained_bytes,
+        safe_wal_size: lag.safe_wal_size,
+    });
     if lag.wal_status != alarm.wal_status {
+        if lag.wal_status == "reserved" && !alarm.wal_status.is_empty() {
+            tracing::info!(
+                detector = &*link.name,
+                wal_status = lag.wal_status,
+                "the server keeps the slot's WAL as usual again"
+            );
+        }
         if matches!(lag.wal_status.as_str(), "extended" | "unreserved" | "lost") {
             let next_step = "raise max_slot_wal_keep_size on the server, or help the sink that is behind";
             tracing::warn!(
                 detector = &*link.name,
                 wal_status = lag.wal_status,
                 lag_bytes,
+                retained_bytes = lag.retained_bytes,
+                safe_wal_bytes = lag.safe_wal_size,
                 next_step,
                 "the server is about to drop WAL that the slot needs"
             );

@@ -8,6 +8,7 @@ use pgcdc_core::checkpoint::{Checkpoint, Identity, PostgresIdentity};
 use pgcdc_core::confirm::HandedOn;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
+use pgcdc_core::published::Published;
 use pgcdc_core::resume::{Reached, Stored};
 use tokio::sync::Notify;
 
@@ -37,6 +38,8 @@ pub(crate) struct SourceLink {
     memory: Memory,
     state: Mutex<State>,
     sessions: AtomicU64,
+    /// What the publication published at the last look of this process.
+    pub(super) published: Mutex<Option<Published>>,
     /// A new session is live, or the last one ended.
     pub(crate) changed: Notify,
     /// A lane has answered for a batch; for those who wait for what is in flight.
@@ -77,7 +80,19 @@ impl SourceLink {
             moved: false,
         });
         let (sessions, changed, moved) = (AtomicU64::new(0), Notify::new(), Notify::new());
-        Arc::new(SourceLink { name, status, pressure, spill, memory, state, sessions, changed, moved })
+        let published = Mutex::default();
+        Arc::new(SourceLink {
+            name,
+            status,
+            pressure,
+            spill,
+            memory,
+            state,
+            sessions,
+            published,
+            changed,
+            moved,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -81,18 +81,24 @@ impl Runner {
 
     /// Permanent failures stop the source; the others are worth another try.
     fn judge(&self, failure: &Failure) -> Result<String, String> {
-        let (message, policy, step) = match failure {
+        let (message, policy, step, reason) = match failure {
             Failure::Refused(error) => {
                 let policy = Kind::from_code(&error.code).policy();
-                let step =
-                    error.context.iter().find(|(key, _)| key == "next-step").map(|(_, step)| step.clone());
-                (error.message.clone(), policy, step)
+                let told = |what: &str| {
+                    error.context.iter().find(|(key, _)| key == what).map(|(_, told)| told.clone())
+                };
+                (error.message.clone(), policy, told("next-step"), told("reason"))
             }
-            Failure::Dead(reason) => (reason.to_string(), Kind::Unavailable.policy(), None),
+            Failure::Dead(reason) => (reason.to_string(), Kind::Unavailable.policy(), None, None),
         };
         let step = step.unwrap_or_else(|| policy.next_step.to_string());
-        self.link.status.failed(&message, &step);
-        if policy.action == Action::Retry { Ok(step) } else { Err(format!("{message}; {step}")) }
+        let halts = policy.action != Action::Retry;
+        self.link.status.failed_for(&message, &step, reason.as_deref(), halts);
+        match reason {
+            _ if !halts => Ok(step),
+            Some(reason) => Err(format!("{reason}: {message}; {step}")),
+            None => Err(format!("{message}; {step}")),
+        }
     }
 
     async fn live(&mut self, number: u32, reached: &mut OrderKey) -> End {

@@ -75,15 +75,26 @@ impl Connection {
 
     /// Creates a slot for pgoutput and returns its consistent point. Waits for transactions that are
     /// running, however long they take.
-    pub(super) async fn create_slot(&mut self, name: &str, temporary: bool) -> Result<Lsn, Error> {
+    pub(super) async fn create_slot(
+        &mut self,
+        name: &str,
+        temporary: bool,
+        failover: bool,
+    ) -> Result<Lsn, Error> {
         let temporary = if temporary { " TEMPORARY" } else { "" };
-        let command = format!(
-            "CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-            quote_name(name)
-        );
+        // The form with parentheses came with version 15, failover with 17.
+        let more = if failover { "(SNAPSHOT 'nothing', FAILOVER true)" } else { "NOEXPORT_SNAPSHOT" };
+        let command =
+            format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {more}", quote_name(name));
         let rows = self.command(&command, "creating the replication slot").await?;
         let point = rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok());
         point.ok_or_else(|| Error::protocol(self.place(), "the slot was created without a consistent point"))
+    }
+
+    /// Standbys are to keep a copy of a slot that is there, and that nobody reads (server 17 or later).
+    pub(super) async fn keep_over_failover(&mut self, name: &str) -> Result<(), Error> {
+        let command = format!("ALTER_REPLICATION_SLOT {} (FAILOVER true)", quote_name(name));
+        self.command(&command, "having standbys keep the slot").await.map(drop)
     }
 
     /// Turns the connection into a stream of changes from `at` on.
@@ -129,7 +140,7 @@ fn read_history(text: &str) -> Vec<TimelineSwitch> {
 }
 
 /// A quoted identifier.
-pub(super) fn quote_name(name: &str) -> String {
+pub(crate) fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -25,6 +25,9 @@
 //! Reconnecting and waiting are the caller's; an error says whether trying again can help.
 
 mod connection;
+pub mod health;
+pub mod health_facts;
+pub(crate) mod heartbeat;
 mod input;
 mod open;
 mod options;
@@ -46,18 +49,23 @@ use pgcdc_core::assembler::{Finished, ToastCounts};
 use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
+use pgcdc_core::published::{self, Change, Published};
+use pgcdc_core::resume::HaltCode;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::postgres::Error;
+use heartbeat::Heart;
 use queue::Queue;
 use side::Side;
 use status::Signals;
 
+pub(crate) use connection::quote_name;
 pub use open::open;
 pub use options::{Options, Streaming, Values};
 pub use progress::{Progress, Status};
+pub use publication::Publication;
 pub use server::Lag;
 pub use spill::{News, SpillPlace, forget as forget_spill};
 
@@ -129,6 +137,11 @@ impl Facts {
     }
 }
 
+/// What cannot be made good by trying again.
+fn gone(code: HaltCode, message: String) -> Error {
+    Error::unfit(Kind::Gone, code.as_str(), message, code.way_out())
+}
+
 /// One replication connection. Dropping it ends the connection at once.
 #[derive(Debug)]
 pub struct Session {
@@ -138,6 +151,9 @@ pub struct Session {
     signals: Arc<Signals>,
     side: Arc<Side>,
     toast: Arc<toast::ToastNews>,
+    published: Published,
+    heartbeat: Option<heartbeat::Plan>,
+    reader: AbortHandle,
     /// Reader and writer; aborted when the session is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -177,21 +193,61 @@ impl Session {
                 // It went with the connection, which is about to say so itself.
                 return Err(Error::unfit(Kind::Unavailable, "ended", message, "open a new session"));
             }
-            return Err(Error::unfit(
-                Kind::Gone,
-                "slot_missing",
-                message,
-                "copy the tables anew, then run `pgcdc checkpoint reset`",
-            ));
+            return Err(gone(HaltCode::SlotMissing, message));
         };
-        if lag.publication_oid != id.publication_oid {
-            let message =
-                format!("publication {} was dropped or created anew while it was read", id.publication);
-            let step =
-                "changes in between may be missing: copy the tables anew, then run `pgcdc checkpoint reset`";
-            return Err(Error::unfit(Kind::Gone, "publication_changed", message, step));
+        if let Some(why) = &lag.invalidation_reason {
+            return Err(gone(
+                HaltCode::SlotInvalidated,
+                format!("the server has invalidated slot {}: {why}", id.slot),
+            ));
         }
+        self.check_publication(lag.publication_oid)?;
         Ok(lag)
+    }
+
+    fn check_publication(&self, oid: u32) -> Result<(), Error> {
+        let id = &self.facts.identity;
+        if oid == id.publication_oid {
+            return Ok(());
+        }
+        let message = format!("publication {} was dropped or created anew while it was read", id.publication);
+        Err(gone(HaltCode::PublicationGap, message))
+    }
+
+    /// What the publication published when this session began.
+    pub fn published_at_start(&self) -> &Published {
+        &self.published
+    }
+
+    /// What has changed in the publication since `before`, and what it is now. The error is that rows are missing, or that
+    /// it could not be asked.
+    pub async fn published(&self, before: &Published) -> Result<(Change, Published), Error> {
+        let id = &self.facts.identity;
+        let found = self.side.published(&id.publication, before).await?;
+        self.check_publication(found.as_ref().map_or(0, |(oid, ..)| *oid))?;
+        let (now, standing) = found.map(|(_, now, standing)| (now, standing)).unwrap_or_default();
+        let change = published::compare(before, &now, &standing);
+        if change.gaps.is_empty() {
+            return Ok((change, now));
+        }
+        let message = format!(
+            "publication {} has lost something while it was read: {}",
+            id.publication,
+            change.gaps.join("; ")
+        );
+        let step = "publish it again and copy the table anew; or, if that was meant, start again, and it goes on without";
+        Err(Error::unfit(Kind::Gone, HaltCode::PublicationGap.as_str(), message, step))
+    }
+
+    /// What gives signs of life to the database, if that was asked for.
+    pub(crate) fn heart(&self) -> Option<Heart> {
+        self.heartbeat.clone().map(|plan| Heart::new(plan, self.side.params.clone()))
+    }
+
+    /// Ends the stream with this error: nothing more is read, and what was not handed out yet comes before it.
+    pub fn fail(&self, error: Error) {
+        self.reader.abort();
+        self.queue.end(error);
     }
 
     /// Tells the server the last confirmed position, says goodbye, and waits a moment until it is gone.

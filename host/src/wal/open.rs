@@ -13,6 +13,7 @@ use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
+use pgcdc_core::published::Published;
 use pgcdc_core::resume::{Decision, Halt, HaltCode, ServerFacts, Stored, decide};
 use pgcdc_core::streamed::Streamed;
 
@@ -20,6 +21,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::connection::{Connection, System, quote_name};
+use super::health;
+use super::heartbeat;
 use super::input::Input;
 use super::options::{Options, Plan, Values};
 use super::own;
@@ -45,6 +48,14 @@ pub async fn open(params: &Params, options: Options, stored: Option<Stored>) -> 
     let plan = options.plan()?;
     let (session, connection) = tokio::try_join!(postgres::Session::open(params), Connection::open(params))?;
     let server = server::inspect(&session).await?;
+    if options.failover {
+        health::check_failover(session.place(), session.major_version())?;
+    }
+    if session.place() != connection.place() {
+        let message = format!("{} and {} answer at once", session.place(), connection.place());
+        let step = "nothing while a failover is under way; else make sure that only one of them takes writes";
+        return Err(Error::unfit(Kind::Unavailable, "two_servers", message, step));
+    }
     let opening = Opening { plan, options, session, connection, server };
     opening.start(params, stored).await
 }
@@ -64,10 +75,13 @@ impl Opening {
             Some(name) => server::slot(&self.session, name).await?,
             None => None,
         };
-        let active = found.as_ref().is_some_and(|(_, active)| *active);
-        let kept = found.map(|(facts, _)| facts);
-        let publication = self.publication(kept.is_some()).await?;
+        let active = found.as_ref().is_some_and(|found| found.active);
+        let to_alter = self.options.failover
+            && !found.as_ref().is_some_and(|found| found.failover == Some(true) || found.active);
+        let (exists, kept) = (found.is_some(), found.map(|found| found.facts));
+        let publication = self.publication(exists).await?;
         self.check_toast_cache(&publication)?;
+        let published = publication::published(&self.session, &self.plan.publication).await?;
         let identity = self.identity(&system, &publication);
         let stored = stored.filter(|_| self.plan.slot.is_some());
         #[cfg(feature = "faults")]
@@ -80,6 +94,10 @@ impl Opening {
         let settled = matches!(&decision, Decision::Halt(halt) if halt.code != HaltCode::SlotAhead);
         if active && !settled {
             return Err(taken(&self.session, &identity.slot).await);
+        }
+        if exists && to_alter && !matches!(decision, Decision::Halt(_)) {
+            self.connection.keep_over_failover(&identity.slot).await?;
+            tracing::info!(slot = identity.slot, "standbys keep a copy of the slot from now on");
         }
         let (start, started) = self.execute(decision, &identity.slot).await?;
         let warnings = publication::warnings(&identity.publication, &publication, self.options.all_tables);
@@ -99,7 +117,13 @@ impl Opening {
         if all && self.plan.tables.include.is_empty() {
             self.plan.tables.exclude.extend(own::tables(&self.session).await?);
         }
-        self.run(params, facts).await
+        if let Some(table) = self.plan.heartbeat.as_ref().and_then(heartbeat::Plan::table)
+            && !self.options.heartbeat_events
+        {
+            self.plan.tables.exclude.push(table);
+        }
+        let published = published.map(|(_, published)| published).unwrap_or_default();
+        self.run(params, facts, published).await
     }
 
     async fn publication(&self, slot_exists: bool) -> Result<Publication, Error> {
@@ -189,6 +213,7 @@ impl Opening {
     /// The server lets every running transaction end first; that is told, since it may take long.
     async fn create_slot(&mut self, name: &str) -> Result<Lsn, Error> {
         let temporary = self.plan.slot.is_none();
+        let failover = self.options.failover;
         let session = &self.session;
         let news = async {
             loop {
@@ -205,12 +230,12 @@ impl Opening {
             }
         };
         tokio::select! {
-            created = self.connection.create_slot(name, temporary) => created,
+            created = self.connection.create_slot(name, temporary, failover) => created,
             () = news => Err(Error::protocol(session.place(), "the slot was not created")),
         }
     }
 
-    async fn run(self, params: &Params, facts: Facts) -> Result<Session, Error> {
+    async fn run(self, params: &Params, facts: Facts, published: Published) -> Result<Session, Error> {
         let id = &facts.identity;
         let mut settings =
             Settings::new(Origin { system_identifier: id.system_identifier, database_oid: id.database_oid });
@@ -221,6 +246,9 @@ impl Opening {
         settings.toast_cache = self.plan.toast_cache;
         settings.local_only = self.options.origin == super::options::Origin::None;
         settings.tables = self.plan.tables.clone();
+        if !self.options.heartbeat_events {
+            settings.quiet_prefix = heartbeat::PREFIX.into();
+        }
         settings.max_event_bytes = self.options.max_event_bytes;
         settings.values = match self.options.values {
             Values::Typed => CoreValues::Typed,
@@ -252,6 +280,9 @@ impl Opening {
                 bounds,
                 frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + XID_BYTES + 8,
                 spill,
+                published,
+                // A standby takes no writes, and its primary's reach it anyway.
+                heartbeat: self.plan.heartbeat.filter(|_| !self.server.in_recovery),
             },
             facts,
         ))
@@ -266,12 +297,15 @@ struct Parts {
     every: Duration,
     silence: Duration,
     bounds: Bounds,
+    published: Published,
+    heartbeat: Option<heartbeat::Plan>,
     frame_bytes_max: usize,
     spill: Option<Spill>,
 }
 
 fn spawn(parts: Parts, facts: Facts) -> Session {
-    let Parts { mut wire, assembler, side, every, silence, bounds, frame_bytes_max, spill } = parts;
+    let Parts { mut wire, assembler, side, every, silence, bounds, .. } = parts;
+    let Parts { published, heartbeat, frame_bytes_max, spill, .. } = parts;
     let progress = Arc::new(Progress::new(facts.start));
     let queue = Arc::new(Queue::new(bounds));
     let signals = Arc::new(Signals::default());
@@ -292,7 +326,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
         toast: toast.clone(),
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn({
+    let reader = tasks.spawn({
         let queue = queue.clone();
         async move { queue.end(reader.run().await) }
     });
@@ -304,7 +338,8 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
             }
         }
     });
-    Session { facts, queue, progress, signals, side, toast, tasks: Mutex::new(tasks) }
+    let tasks = Mutex::new(tasks);
+    Session { facts, queue, progress, signals, side, toast, published, heartbeat, reader, tasks }
 }
 
 /// The slot is in use, and by whom.
@@ -319,7 +354,7 @@ async fn taken(session: &postgres::Session, slot: &str) -> Error {
 fn halted(halt: Halt) -> Error {
     let code = halt.code.as_str();
     let kind = match code {
-        "slot_missing" | "slot_invalidated" | "publication_changed" => Kind::Gone,
+        "slot_missing" | "slot_invalidated" | "publication_gap" => Kind::Gone,
         "slot_unusable" => Kind::Misconfigured,
         _ => Kind::Conflict,
     };

@@ -7,6 +7,7 @@ use pgcdc_core::error::Kind;
 use pgcdc_core::lsn::Lsn;
 use serde::Deserialize;
 
+use super::heartbeat;
 use super::publication;
 use super::spill::{Spill, SpillPlace};
 use crate::manifest::quantity;
@@ -69,6 +70,39 @@ pub struct Options {
     /// Where they are kept; without a place they are not asked for. The host's to say.
     #[serde(skip)]
     pub spill: Option<SpillPlace>,
+    /// Standbys keep a copy of the slot, so that it survives a failover (server 17 or later).
+    pub failover: bool,
+    /// What becomes of a source whose slot is lost.
+    pub on_slot_loss: OnSlotLoss,
+    /// How often a sign of life is written to the database, e.g. `30s`; `0`: never.
+    pub heartbeat_interval: Option<String>,
+    /// By what; a named table if `heartbeat_table` is set, else a logical message.
+    pub heartbeat: Option<By>,
+    /// The table whose one row is updated.
+    pub heartbeat_table: Option<String>,
+    /// Deliver the signs of life, too.
+    pub heartbeat_events: bool,
+}
+
+/// What becomes of a source whose slot is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnSlotLoss {
+    /// It waits for a person.
+    #[default]
+    Halt,
+    /// The tables are copied anew.
+    Resnapshot,
+}
+
+/// By what a sign of life is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// `pg_logical_emit_message`, outside of any transaction.
+    Message,
+    /// One row of a table.
+    Table,
 }
 
 /// In which form values are shown.
@@ -135,6 +169,12 @@ impl Default for Options {
             streaming: Streaming::Auto,
             spill_max: 64 << 30,
             spill: None,
+            failover: false,
+            on_slot_loss: OnSlotLoss::Halt,
+            heartbeat_interval: None,
+            heartbeat: None,
+            heartbeat_table: None,
+            heartbeat_events: false,
         }
     }
 }
@@ -149,6 +189,7 @@ pub(super) struct Plan {
     pub(super) tables: TableFilter,
     pub(super) silence: Duration,
     pub(super) toast_cache: Option<ToastLimits>,
+    pub(super) heartbeat: Option<heartbeat::Plan>,
 }
 
 impl Options {
@@ -166,15 +207,34 @@ impl Options {
         self.spill.clone().filter(|_| wanted).map(|place| Spill::new(place, self.spill_max))
     }
 
+    /// The publication that is read, if the options name one.
+    pub(crate) fn publication_name(&self) -> Option<String> {
+        match self.publication.as_deref() {
+            Some(name) if !name.is_empty() => Some(name.to_owned()),
+            _ => self.all_tables.then(|| publication::ALL.to_owned()),
+        }
+    }
+
+    /// The slot that stays, if there is one.
+    pub(crate) fn kept_slot(&self) -> Option<String> {
+        self.slot(&self.publication_name()?).ok().flatten()
+    }
+
+    /// What a lost slot means, as far as this pgcdc can.
+    fn check_slot_loss(&self) -> Result<(), Error> {
+        match self.on_slot_loss {
+            OnSlotLoss::Halt => Ok(()),
+            OnSlotLoss::Resnapshot => Err(bad(
+                "`on_slot_loss: resnapshot` needs a snapshot, which this pgcdc cannot take: leave it out, or set `halt`",
+            )),
+        }
+    }
+
     pub(super) fn plan(&self) -> Result<Plan, Error> {
-        let publication = match self.publication.as_deref() {
-            Some(name) if !name.is_empty() => name.to_owned(),
-            _ if self.all_tables => publication::ALL.to_owned(),
-            _ => {
-                return Err(bad(
-                    "the WAL detector requires a publication: set `publication`, or `all_tables: true`",
-                ));
-            }
+        let Some(publication) = self.publication_name() else {
+            return Err(bad(
+                "the WAL detector requires a publication: set `publication`, or `all_tables: true`",
+            ));
         };
         if publication.len() > NAME_BYTES_MAX || publication.contains('\0') {
             return Err(bad("`publication` is not a name: at most 63 bytes, no zero byte"));
@@ -195,12 +255,17 @@ impl Options {
         let slot = self.slot(&publication)?;
         let toast_cache = self.toast_limits()?;
         self.slot_wait()?;
+        self.check_slot_loss()?;
+        if self.failover && slot.is_none() {
+            return Err(bad("`failover` is for a slot that is kept: set `persistent_slot: true` with it"));
+        }
+        let heartbeat = heartbeat::plan(self)?;
         let tables = TableFilter {
             include: patterns("include", &self.include)?,
             exclude: patterns("exclude", &self.exclude)?,
         };
         let silence = Duration::from_millis(self.receive_timeout_ms);
-        Ok(Plan { publication, slot, start, tables, silence, toast_cache })
+        Ok(Plan { publication, slot, start, tables, silence, toast_cache, heartbeat })
     }
 
     fn toast_limits(&self) -> Result<Option<ToastLimits>, Error> {
@@ -251,7 +316,7 @@ fn patterns(key: &str, texts: &[String]) -> Result<Vec<TablePattern>, Error> {
     texts.iter().map(parse).collect()
 }
 
-fn bad(message: impl Into<String>) -> Error {
+pub(super) fn bad(message: impl Into<String>) -> Error {
     Error::unfit(Kind::Misconfigured, "bad_option", message, "correct the detector's config")
 }
 
@@ -292,6 +357,14 @@ mod tests {
                 "toast_cache_max_entries",
             ),
             (r#"{"publication":"p","toast_cache":true,"toast_cache_max_bytes":1}"#, "toast_cache_max_bytes"),
+            (r#"{"publication":"p","failover":true}"#, "persistent_slot"),
+            (r#"{"publication":"p","on_slot_loss":"resnapshot"}"#, "cannot take"),
+            (r#"{"publication":"p","on_slot_loss":"ignore"}"#, "unknown variant"),
+            (r#"{"publication":"p","heartbeat_interval":"often"}"#, "heartbeat_interval"),
+            (r#"{"publication":"p","heartbeat_interval":"10ms"}"#, "at least 100ms"),
+            (r#"{"publication":"p","heartbeat_table":"a.b.c"}"#, "heartbeat_table"),
+            (r#"{"publication":"p","heartbeat_table":"x; drop"}"#, "heartbeat_table"),
+            (r#"{"publication":"p","heartbeat":"message","heartbeat_table":"t"}"#, "leave one of them out"),
         ] {
             let error = plan(json).expect_err(json);
             assert!(error.contains(part), "{error}");

@@ -3,12 +3,21 @@
 //! What follows from what is pure: [`pgcdc_core::confirm`], with its invariants. Here are the lock around it and the bells.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pgcdc_core::confirm::{Positions, Stand};
 use pgcdc_core::lsn::Lsn;
 use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 pub use pgcdc_core::confirm::Status;
+
+/// An idle server's WAL end is stored after this.
+const SOON: Duration = Duration::from_millis(500);
+/// Unless it has moved by less than this,
+const LITTLE_BYTES: u64 = 64 << 10;
+/// and then after this.
+const LATER: Duration = Duration::from_secs(10);
 
 /// The positions of one session.
 #[derive(Debug)]
@@ -18,13 +27,16 @@ pub struct Progress {
     pub(super) confirmed_moved: Notify,
     /// Worth a checkpoint though no batch was settled.
     offered: Notify,
+    /// The server's WAL end has moved, and nothing else has; not much, maybe.
+    quiet: Notify,
 }
 
 impl Progress {
     /// A session that starts at `start`, which the slot has confirmed or the host has stored.
     pub fn new(start: Lsn) -> Self {
         let positions = Mutex::new(Positions::new(start));
-        Self { positions, confirmed_moved: Notify::new(), offered: Notify::new() }
+        let (confirmed_moved, offered, quiet) = (Notify::new(), Notify::new(), Notify::new());
+        Self { positions, confirmed_moved, offered, quiet }
     }
 
     /// The first `batches` batches of this session are settled in every lane. Returns what may be stored now.
@@ -51,10 +63,38 @@ impl Progress {
         }
     }
 
-    /// Waits until the storable position has moved by itself, without a batch, and far enough to be
-    /// worth a checkpoint.
+    /// Waits until the storable position has moved by itself, without a batch, and is worth a checkpoint: because it has
+    /// moved far, or the server waits for it; soon, if it has moved at all; and later, if it has moved by no more than a
+    /// checkpoint itself writes, which may lie on the same server.
     pub async fn offered(&self) {
-        self.offered.notified().await;
+        tokio::select! {
+            () = self.offered.notified() => {}
+            () = self.idle() => {}
+        }
+    }
+
+    async fn idle(&self) {
+        loop {
+            self.quiet.notified().await;
+            sleep(SOON).await;
+            if self.ahead_bytes() >= LITTLE_BYTES {
+                return;
+            }
+            let _ = timeout(LATER, async {
+                while self.ahead_bytes() < LITTLE_BYTES {
+                    self.quiet.notified().await;
+                }
+            })
+            .await;
+            if self.ahead_bytes() > 0 {
+                return;
+            }
+        }
+    }
+
+    fn ahead_bytes(&self) -> u64 {
+        let positions = self.lock();
+        positions.storable().bytes_since(positions.status().confirmed)
     }
 
     /// What the next status update says.
@@ -80,6 +120,7 @@ impl Progress {
     }
 
     fn offer(&self, offered: bool) {
+        self.quiet.notify_one();
         if offered {
             self.offered.notify_one();
         }

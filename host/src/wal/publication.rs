@@ -4,6 +4,7 @@
 //! what came before it.
 
 use pgcdc_core::error::Kind;
+use pgcdc_core::published::{Published, Standing, Table};
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
@@ -16,20 +17,34 @@ pub(super) const ALL: &str = "all";
 /// How many tables a warning names.
 const NAMED_MAX: usize = 20;
 
+/// Whether a table's list of columns leaves some out.
+const CUT_SQL: &str = "pg_catalog.array_length(t.attnames, 1) < (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')";
+/// Operations that are left out.
+const UNPUBLISHED_SQL: &str = "pg_catalog.array_remove(ARRAY[
+                CASE WHEN NOT p.pubinsert THEN 'insert' END, CASE WHEN NOT p.pubupdate THEN 'update' END,
+                CASE WHEN NOT p.pubdelete THEN 'delete' END, CASE WHEN NOT p.pubtruncate THEN 'truncate' END], NULL)";
+
 /// A publication as it is now.
 #[derive(Debug, Deserialize)]
-pub(super) struct Publication {
-    pub(super) oid: u32,
-    pub(super) all_tables: bool,
-    unpublished: Vec<String>,
-    tables: u64,
+pub struct Publication {
+    /// It changes when the publication is dropped and made again.
+    pub oid: u32,
+    /// It is for all tables.
+    pub all_tables: bool,
+    /// Operations that it leaves out.
+    pub unpublished: Vec<String>,
+    /// How many it lists.
+    pub tables: u64,
     /// Of `tables`: those whose updates and deletes the application cannot make.
-    no_identity: Vec<String>,
-    filtered: Vec<String>,
-    some_columns: Vec<String>,
+    pub no_identity: Vec<String>,
+    /// Of `tables`: those with a row filter.
+    pub filtered: Vec<String>,
+    /// Of `tables`: those with a list of columns.
+    pub some_columns: Vec<String>,
     /// Tables of the database that the publication does not list.
-    unlisted: Vec<String>,
-    unlogged: Vec<String>,
+    pub unlisted: Vec<String>,
+    /// Those that never can be.
+    pub unlogged: Vec<String>,
 }
 
 impl Publication {
@@ -41,14 +56,8 @@ impl Publication {
 
 /// Looks the publication up; `None` if there is none of that name.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Publication>, Error> {
-    let (filtered, columns) = if session.major_version() >= 15 {
-        (
-            "t.rowfilter IS NOT NULL",
-            "pg_catalog.array_length(t.attnames, 1) < (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')",
-        )
-    } else {
-        ("false", "false")
-    };
+    let (filtered, columns) =
+        if session.major_version() >= 15 { ("t.rowfilter IS NOT NULL", CUT_SQL) } else { ("false", "false") };
     let sql = format!(
         "WITH listed AS (
             SELECT c.oid, pg_catalog.format('%I.%I', t.schemaname, t.tablename) AS name, {filtered} AS filtered, {columns} AS cut,
@@ -70,9 +79,7 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Publica
         )
         SELECT pg_catalog.json_build_object(
             'oid', p.oid::bigint, 'all_tables', p.puballtables,
-            'unpublished', pg_catalog.array_remove(ARRAY[
-                CASE WHEN NOT p.pubinsert THEN 'insert' END, CASE WHEN NOT p.pubupdate THEN 'update' END,
-                CASE WHEN NOT p.pubdelete THEN 'delete' END, CASE WHEN NOT p.pubtruncate THEN 'truncate' END], NULL),
+            'unpublished', {UNPUBLISHED_SQL},
             'tables', (SELECT count(*) FROM listed),
             'no_identity', ARRAY(SELECT name FROM listed WHERE NOT identity AND (p.pubupdate OR p.pubdelete) ORDER BY 1 LIMIT {limit}),
             'filtered', ARRAY(SELECT name FROM listed WHERE filtered ORDER BY 1 LIMIT {limit}),
@@ -84,6 +91,57 @@ pub(super) async fn find(session: &Session, name: &str) -> Result<Option<Publica
         limit = NAMED_MAX + 1,
     );
     one_json(session, &sql, "looking at the publication").await
+}
+
+/// What a publication publishes, and which one it is; `None` if there is none of that name.
+pub(super) async fn published(session: &Session, name: &str) -> Result<Option<(u32, Published)>, Error> {
+    #[derive(Deserialize)]
+    struct Row {
+        oid: u32,
+        unpublished: Vec<String>,
+        tables: Vec<(u32, String, bool, String)>,
+    }
+    let cut = if session.major_version() >= 15 {
+        format!(
+            "coalesce(t.rowfilter, '') || CASE WHEN {CUT_SQL} THEN ' ' || pg_catalog.array_to_string(t.attnames, ', ') ELSE '' END"
+        )
+    } else {
+        "''".to_owned()
+    };
+    let sql = format!(
+        "SELECT pg_catalog.json_build_object('oid', p.oid::bigint, 'unpublished', {UNPUBLISHED_SQL}, 'tables', coalesce((
+            SELECT pg_catalog.json_agg(pg_catalog.json_build_array(c.oid::bigint, pg_catalog.format('%I.%I', t.schemaname, t.tablename), c.relispartition, {cut}))
+            FROM pg_catalog.pg_publication_tables t
+            JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
+            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
+            WHERE t.pubname = p.pubname), '[]'))
+        FROM pg_catalog.pg_publication p WHERE p.pubname = {}",
+        escape_literal(name)
+    );
+    let row: Option<Row> = one_json(session, &sql, "looking at the publication's tables").await?;
+    let table = |(oid, name, partition, cut)| (oid, Table { name, partition, cut });
+    Ok(row.map(|row| {
+        let tables = row.tables.into_iter().map(table).collect();
+        (row.oid, Published { unpublished: row.unpublished.into_iter().collect(), tables })
+    }))
+}
+
+/// Which of these tables are still there, and whether they are partitions.
+pub(super) async fn standing(session: &Session, oids: &[u32]) -> Result<Standing, Error> {
+    if oids.is_empty() {
+        return Ok(Standing::new());
+    }
+    let oids: Vec<String> = oids.iter().map(u32::to_string).collect();
+    let sql = format!(
+        "SELECT c.oid, c.relispartition FROM pg_catalog.pg_class c WHERE c.oid IN ({})",
+        oids.join(", ")
+    );
+    let rows = session.rows(&sql, "looking for tables that left the publication").await?;
+    let one = |row: Vec<Option<String>>| {
+        let mut cells = row.into_iter().flatten();
+        Some((cells.next()?.parse().ok()?, cells.next()? == "t"))
+    };
+    Ok(rows.into_iter().filter_map(one).collect())
 }
 
 /// Makes a publication of all tables, or of those that this role may publish.

@@ -21,7 +21,7 @@ pub(super) struct Server {
     pub(super) database_oid: u32,
     pub(super) user: String,
     wal_level: String,
-    in_recovery: bool,
+    pub(super) in_recovery: bool,
     wal_sender_timeout_ms: u64,
 }
 
@@ -71,6 +71,7 @@ pub(super) async fn inspect(session: &Session) -> Result<Server, Error> {
 /// What `pg_replication_slots` says, whatever the version's columns are.
 #[derive(Debug, Deserialize)]
 struct SlotRow {
+    failover: Option<bool>,
     plugin: Option<String>,
     #[serde(default, deserialize_with = "oid")]
     datoid: u32,
@@ -89,8 +90,18 @@ fn oid<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
     text.parse().or(Ok(0))
 }
 
-/// The slot's facts, if it exists, and whether somebody reads it.
-pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<(SlotFacts, bool)>, Error> {
+/// A slot that exists.
+#[derive(Debug)]
+pub(super) struct FoundSlot {
+    pub(super) facts: SlotFacts,
+    /// Somebody reads it.
+    pub(super) active: bool,
+    /// Standbys keep a copy of it; none before version 17.
+    pub(super) failover: Option<bool>,
+}
+
+/// The slot, if it exists.
+pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<FoundSlot>, Error> {
     let sql = format!(
         "SELECT pg_catalog.row_to_json(s) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = {}",
         escape_literal(name)
@@ -110,7 +121,7 @@ pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<(SlotFa
             database_oid: row.datoid,
             invalidated,
         };
-        (facts, row.active)
+        FoundSlot { facts, active: row.active, failover: row.failover }
     }))
 }
 
@@ -126,6 +137,15 @@ pub struct Lag {
     /// The server's WAL end at this look, as text.
     #[serde(default)]
     pub end_lsn: String,
+    /// WAL that the server keeps for the slot; bytes.
+    #[serde(default)]
+    pub retained_bytes: Option<u64>,
+    /// Bytes that may still be written before the slot may be lost; absent without `max_slot_wal_keep_size`.
+    #[serde(default)]
+    pub safe_wal_size: Option<i64>,
+    /// Why the slot can never be read again (server 17 or later).
+    #[serde(default)]
+    pub invalidation_reason: Option<String>,
 }
 
 impl Lag {
@@ -143,6 +163,9 @@ pub(super) async fn lag(session: &Session, slot: &str, publication: &str) -> Res
             'lag_bytes', greatest(0, pg_catalog.pg_wal_lsn_diff(e.lsn, coalesce(s.confirmed_flush_lsn, s.restart_lsn)))::bigint,
             'end_lsn', e.lsn,
             'wal_status', {status},
+            'retained_bytes', greatest(0, pg_catalog.pg_wal_lsn_diff(e.lsn, s.restart_lsn))::bigint,
+            'safe_wal_size', pg_catalog.to_jsonb(s)->'safe_wal_size',
+            'invalidation_reason', pg_catalog.to_jsonb(s)->'invalidation_reason',
             'publication_oid', coalesce((SELECT p.oid::bigint FROM pg_catalog.pg_publication p WHERE p.pubname = {}), 0)
         ) FROM pg_catalog.pg_replication_slots s, (SELECT
             CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END AS lsn) e

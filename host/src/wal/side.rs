@@ -3,17 +3,19 @@
 //! It answers what the stream cannot: what unknown types are made of, and how far the slot lags.
 
 use pgcdc_core::catalog::{TYPES_SQL, TypeRow};
+use pgcdc_core::published::{self, Published, Standing};
 use tokio::sync::Mutex;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::publication;
 use super::server::{self, Lag};
 use crate::postgres::{Error, Params, Session};
 
 /// One session that is shared by those who ask, one at a time.
 #[derive(Debug)]
 pub(super) struct Side {
-    params: Params,
+    pub(super) params: Params,
     session: Mutex<Option<Session>>,
 }
 
@@ -37,6 +39,19 @@ impl Side {
         let mut slot = self.session.lock().await;
         let session = ready(&self.params, &mut slot).await?;
         server::lag(session, slot_name, publication).await
+    }
+
+    /// What the publication publishes, and what has become of what it published `before` and does not any more.
+    pub(super) async fn published(
+        &self,
+        publication: &str,
+        before: &Published,
+    ) -> Result<Option<(u32, Published, Standing)>, Error> {
+        let mut slot = self.session.lock().await;
+        let session = ready(&self.params, &mut slot).await?;
+        let Some((oid, now)) = publication::published(session, publication).await? else { return Ok(None) };
+        let standing = publication::standing(session, &published::left(before, &now)).await?;
+        Ok(Some((oid, now, standing)))
     }
 }
 

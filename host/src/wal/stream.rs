@@ -376,7 +376,7 @@ fn notice(notice: &ServerError, place: &str) -> Result<(), Error> {
     if notice.sqlstate == "55000" || notice.message.contains("skipped loading publication") {
         return Err(Error::unfit(
             Kind::Gone,
-            "gap",
+            "publication_gap",
             format!("{place}: the server leaves out changes: {}", notice.message),
             "the publication was dropped or created anew, and changes in between are missing: copy the tables anew, then run `pgcdc checkpoint reset`",
         ));

@@ -80,13 +80,42 @@ impl Cluster {
     #[must_use]
     pub fn start(settings: Settings) -> Arc<Self> {
         let bin = binaries().unwrap_or_else(|why| panic!("{why}"));
+        Self::start_of(bin, settings)
+    }
+
+    /// The same, of the installation in this folder.
+    #[must_use]
+    pub fn start_of(bin: PathBuf, settings: Settings) -> Arc<Self> {
+        Self::start_from(bin, settings, initialise)
+    }
+
+    /// A standby of a server, that follows it through the physical slot `standby`, which it makes there.
+    #[must_use]
+    pub fn standby_of(primary: &Self, settings: Settings) -> Arc<Self> {
+        let url = primary.url("postgres");
+        Self::start_from(primary.bin.clone(), settings, |bin, folder, account| {
+            copy(bin, folder, account, &url)
+        })
+    }
+
+    /// Ends recovery: from now on it takes writes.
+    #[track_caller]
+    pub fn promote(&self) {
+        let mut command = bare(self.bin.join("pg_ctl"), self.folder.path());
+        command.args(["promote", "-w", "-t", "60", "-D"]).arg(self.folder.path().join("data"));
+        self.account.apply(&mut command);
+        let output = command.output().unwrap_or_else(|error| panic!("cannot start pg_ctl: {error}"));
+        assert!(output.status.success(), "not promoted:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn start_from(bin: PathBuf, settings: Settings, make: impl FnOnce(&Path, &Path, Account)) -> Arc<Self> {
         let account = Account::for_servers();
         let folder = tempfile::Builder::new().prefix("pgcdc-pg-").tempdir();
         let folder = folder.unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         account.give(folder.path());
         let arguments = [path_text(&bin), path_text(folder.path())];
         let watchdog = Watchdog::arm(CLEANING, &arguments, account);
-        initialise(&bin, folder.path(), account);
+        make(&bin, folder.path(), account);
         let cluster = Self {
             bin,
             folder,
@@ -259,6 +288,15 @@ fn initialise(bin: &Path, folder: &Path, account: Account) {
     account.apply(&mut command);
     let output = command.output().unwrap_or_else(|error| panic!("cannot start initdb: {error}"));
     assert!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn copy(bin: &Path, folder: &Path, account: Account, url: &str) {
+    let mut command = bare(bin.join("pg_basebackup"), folder);
+    command.args(["-R", "-X", "stream", "-c", "fast", "-C", "-S", "standby", "-d", url, "-D"]);
+    command.arg(folder.join("data"));
+    account.apply(&mut command);
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start pg_basebackup: {error}"));
+    assert!(output.status.success(), "pg_basebackup failed:\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn path_text(path: &Path) -> &str {

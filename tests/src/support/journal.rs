@@ -108,10 +108,10 @@ impl Journal {
         })
     }
 
-    /// Waits for PostgreSQL's word that it takes connections; false if it ended instead.
+    /// Waits for PostgreSQL's word that it takes connections, read-only ones at least; false if it ended instead.
     #[must_use]
     pub fn wait_ready(&self, from: usize) -> bool {
-        let ready = |lines: &[String]| lines.iter().any(|l| l.contains("ready to accept connections"));
+        let ready = |lines: &[String]| lines.iter().any(|l| l.contains("ready to accept"));
         self.watch(from, |lines, ended| if ready(lines) { Some(true) } else { ended.then_some(false) })
             .unwrap_or(false)
     }

@@ -28,6 +28,28 @@ pub fn binaries() -> Result<PathBuf, String> {
     })
 }
 
+/// A PostgreSQL of this version or a later one: in `$PGCDC_PG17_BIN`, or among those of this machine.
+///
+/// # Errors
+/// That there is none, and the way out.
+pub fn binaries_from(version: u32) -> Result<PathBuf, String> {
+    let named = std::env::var_os("PGCDC_PG17_BIN").map(PathBuf::from);
+    let here =
+        named.into_iter().chain(binaries().ok()).chain(usual_places()).filter(|folder| complete(folder));
+    let fits = |folder: &PathBuf| version_of(folder).is_some_and(|found| found >= version);
+    here.into_iter().find(fits).ok_or_else(|| {
+        format!("no PostgreSQL {version} or later here: set PGCDC_PG17_BIN to the folder of its initdb and postgres")
+    })
+}
+
+/// The major version of an installation.
+fn version_of(folder: &Path) -> Option<u32> {
+    let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 fn complete(folder: &Path) -> bool {
     ["initdb", "postgres", "pg_ctl"].iter().all(|name| folder.join(name).is_file())
 }

@@ -263,6 +263,9 @@ impl Assembler {
             return Ok(Fed::Taken);
         }
         let stamp = Stamp::of_message(&self.known, tx.as_deref(), message.transactional, message.lsn)?;
+        if !message.prefix.is_empty() && message.prefix == self.known.settings.quiet_prefix {
+            return Ok(Fed::Taken);
+        }
         self.batch.add_message(&self.known, tx, message, &stamp)?;
         Ok(Fed::Taken)
     }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub local_only: bool,
     /// In which form values are shown.
     pub values: Values,
+    /// Logical messages with this prefix are not shown; empty shows all.
+    pub quiet_prefix: String,
     /// Which tables' changes are wanted.
     pub tables: TableFilter,
     /// A change with more bytes in the stream is refused, in bytes.
@@ -86,6 +88,7 @@ impl Settings {
             toast_cache: None,
             local_only: false,
             values: Values::Typed,
+            quiet_prefix: String::new(),
             tables: TableFilter::default(),
             max_event_bytes: 16 << 20,
             batch_bytes: 1 << 20,

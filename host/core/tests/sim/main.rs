@@ -61,7 +61,7 @@ fn whatever_happens_every_lane_gets_everything_in_order() {
             |what: &&str| assert!(counts.contains_key(*what), "never happened in {count} seeds: {what}");
         ["Cut", "Kill", "PowerFailure", "ServerCrash", "Stopped", "DiskFails"].iter().for_each(seen);
         ["Reload", "Join", "Leave", "FailOver", "FailBehind", "repeated"].iter().for_each(seen);
-        ["slot_missing", "slot_ahead", "timeline_changed", "publication_changed"].iter().for_each(seen);
+        ["slot_missing", "slot_ahead", "timeline_changed", "publication_gap"].iter().for_each(seen);
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn refused(error: &postgres::Error) -> WireError {
     if let Some(step) = error.next_step() {
         wire.context.push(("next-step".into(), step));
     }
+    if let Some(reason) = error.reason() {
+        wire.context.push(("reason".into(), reason.into()));
+    }
     if let postgres::Error::Unfit { code, .. } = error {
         wire.retry_after_ms = takeover::ask_again_ms(code);
     }
