@@ -145,6 +145,7 @@ mod tests {
         assert_eq!(window.may(2 * SECOND), May::Skip);
         assert_eq!(window.may(11 * SECOND), May::Probe);
         assert!(!window.record(0, 1, 12 * SECOND));
+        assert!(!window.record(0, 0, 13 * SECOND), "nothing came of it: it decides nothing");
         assert_eq!(window.may(13 * SECOND), May::Skip);
         assert_eq!(window.may(22 * SECOND), May::Probe);
         window.record(1, 0, 23 * SECOND);

@@ -276,6 +276,12 @@ mod tests {
         assert_eq!(OrderKey::from_hex("0"), Err(BadOrderKey::NotHex));
         assert_eq!(OrderKey::from_hex("AB"), Err(BadOrderKey::NotHex));
         assert_eq!(OrderKey::from_hex(&"00".repeat(65)), Err(BadOrderKey::TooLong(65)));
+        assert_eq!(OrderKey::from_hex(&"zz".repeat(65)), Err(BadOrderKey::TooLong(65)), "not even looked at");
+        let longest = OrderKey::from_hex(&"07".repeat(64)).unwrap();
+        assert_eq!(longest.as_bytes(), [7; 64]);
+        assert_ne!(longest, OrderKey::from_hex(&"07".repeat(63)).unwrap());
+        let key = OrderKey::new(&[0x1f]).unwrap();
+        assert_eq!((key.to_string(), format!("{key:?}")), ("1f".into(), "OrderKey(1f)".into()));
         assert_eq!(OrderKey::new(&[0; 65]), Err(BadOrderKey::TooLong(65)));
     }
 

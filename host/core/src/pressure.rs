@@ -216,6 +216,11 @@ mod tests {
 
     const ZONES: [Zone; 3] = [Zone::Green, Zone::Yellow, Zone::Red];
 
+    #[test]
+    fn zones_have_a_word_each() {
+        assert_eq!(ZONES.map(Zone::as_str), ["green", "yellow", "red"]);
+    }
+
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
     }

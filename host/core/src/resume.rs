@@ -353,8 +353,10 @@ mod tests {
         assert_eq!(decide(None, None, &server), Decision::Create);
         let lost = SlotFacts { invalidated: Some("wal_removed".into()), ..slot.clone() };
         assert!(matches!(decide(None, Some(&lost), &server), Decision::Halt(_)));
-        let unready = SlotFacts { confirmed: None, ..slot };
-        assert!(matches!(decide(None, Some(&unready), &server), Decision::Halt(_)));
+        for nowhere in [None, Some(Lsn::ZERO)] {
+            let unready = SlotFacts { confirmed: nowhere, ..slot.clone() };
+            assert!(matches!(decide(None, Some(&unready), &server), Decision::Halt(_)));
+        }
     }
 
     #[test]
@@ -371,6 +373,7 @@ mod tests {
         let (stored, _, server) = facts();
         let Decision::Halt(halt) = decide(Some(&stored), None, &server) else { panic!() };
         assert_eq!((halt.code, halt.code.as_str()), (HaltCode::SlotMissing, "slot_missing"));
+        assert_eq!(halt.code.to_string(), "slot_missing");
         assert!(halt.reason.contains("0/1000") && halt.way_out.contains("anew"));
         assert_eq!(code(|_, slot, _| slot.invalidated = Some("lost".into())), Some("slot_invalidated"));
         assert_eq!(code(|_, slot, _| slot.plugin = "wal2json".into()), Some("slot_unusable"));
