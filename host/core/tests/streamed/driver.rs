@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pgcdc_core::assembler::{Assembler, Fed, Settings};
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::streamed::{Step, Streamed};
+use pgcdc_layout::View;
 
 use crate::support::{Frame, NOW_US, Out, assembler};
 
@@ -15,11 +16,14 @@ struct Driver {
     assembler: Assembler,
     bytes_max: usize,
     out: Out,
+    /// The stream is one that a server sends: batches are looked at closely.
+    sound: bool,
 }
 
 impl Driver {
-    fn new(settings: Settings) -> Driver {
-        Driver { bytes_max: settings.max_event_bytes, assembler: assembler(settings), out: Out::default() }
+    fn new(settings: Settings, sound: bool) -> Driver {
+        let bytes_max = settings.max_event_bytes;
+        Driver { bytes_max, assembler: assembler(settings), out: Out::default(), sound }
     }
 
     fn feed(&mut self, at: Lsn, data: &[u8], bytes: u64) -> Result<(), String> {
@@ -32,20 +36,27 @@ impl Driver {
             match fed.map_err(|error| error.to_string())? {
                 Fed::Taken => return Ok(()),
                 Fed::NeedTypes(oids) => self.assembler.learn_types(&oids, vec![]),
-                Fed::Full => self.out.take(self.assembler.take_batch()),
+                Fed::Full => self.take(),
             }
         }
     }
 
     fn end(mut self) -> Out {
-        self.out.take(self.assembler.take_batch());
+        self.take();
         self.out
+    }
+
+    fn take(&mut self) {
+        match self.assembler.take_batch() {
+            Some(finished) if !self.sound => drop(View::parse(&finished.bytes).unwrap()),
+            finished => self.out.take(finished),
+        }
     }
 }
 
 /// A history without pieces.
 pub(crate) fn whole(frames: &[Frame], settings: Settings) -> Out {
-    let mut driver = Driver::new(settings);
+    let mut driver = Driver::new(settings, true);
     for (at, data) in frames {
         driver.feed(*at, data, data.len() as u64).unwrap();
     }
@@ -53,11 +64,11 @@ pub(crate) fn whole(frames: &[Frame], settings: Settings) -> Out {
 }
 
 pub(crate) fn in_pieces(frames: &[Frame], settings: Settings) -> Out {
-    try_in_pieces(frames, settings).unwrap()
+    try_in_pieces(frames, settings, true).unwrap()
 }
 
-pub(crate) fn try_in_pieces(frames: &[Frame], settings: Settings) -> Result<Out, String> {
-    let mut driver = Driver::new(settings);
+pub(crate) fn try_in_pieces(frames: &[Frame], settings: Settings, sound: bool) -> Result<Out, String> {
+    let mut driver = Driver::new(settings, sound);
     let mut streamed = Streamed::default();
     let mut stores: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
     for (at, data) in frames {
@@ -79,7 +90,7 @@ pub(crate) fn try_in_pieces(frames: &[Frame], settings: Settings) -> Result<Out,
                 }
                 driver.feed(Lsn::ZERO, &replay.commit().unwrap(), 0)?;
                 for relation in streamed.settle(*replay) {
-                    driver.assembler.remember(&relation).unwrap();
+                    driver.assembler.remember(&relation).map_err(|error| error.to_string())?;
                 }
             }
         }

@@ -62,6 +62,6 @@ proptest! {
         if let Some(dropped) = dropped {
             frames.remove(dropped.index(frames.len()));
         }
-        let _ = driver::try_in_pieces(&frames, settings());
+        let _ = driver::try_in_pieces(&frames, settings(), false);
     }
 }
