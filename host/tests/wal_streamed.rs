@@ -5,7 +5,8 @@
 
 mod wal_support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use pgcdc::wal::{self, News, Session, SpillPlace};
@@ -357,6 +358,40 @@ async fn a_transaction_that_the_disk_has_no_room_for_halts_with_its_size_and_pla
     assert_eq!(stage.files(), 0);
     let events = lines(&until_done(&stage.session("pieces", true, "", None).await.unwrap()).await);
     assert_eq!(events.iter().filter(|e| e["payload"]["table"] == "t").count(), 20_000);
+}
+
+/// A disk of a megabyte; gone with its owner. None where this process may not mount one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<SmallDisk> {
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(at.to_path_buf()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_halts_and_is_empty_after_that() {
+    let stage = Stage::new(T);
+    let Some(_disk) = SmallDisk::mount(stage.folder.path()) else {
+        println!("skipped: this process may not mount a small disk");
+        return;
+    };
+    stage.sql(&rows(1, 20_000));
+    let session = stage.session("pieces", true, "", None).await.unwrap();
+    let error = session.next().await.unwrap_err();
+    assert!(!error.is_transient() && error.to_string().contains("No space left"), "{error}");
+    assert!(error.to_string().contains(&stage.folder.path().display().to_string()), "{error}");
+    drop(session);
+    stage.wait_free("pieces");
+    assert_eq!(stage.files(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
