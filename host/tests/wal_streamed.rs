@@ -18,8 +18,12 @@ use tokio_postgres::{Client, NoTls};
 use wal_support::{Server, options, wait_for};
 
 /// Every transaction of more than this is sent in pieces.
-static SERVER: LazyLock<Server> =
-    LazyLock::new(|| Server::start("logical_decoding_work_mem = '64kB'\nautovacuum = off", |_| {}));
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    Server::start(
+        "logical_decoding_work_mem = '64kB'\nmax_prepared_transactions = 5\nautovacuum = off",
+        |_| {},
+    )
+});
 
 /// What a session has told of what it keeps.
 #[derive(Default)]
@@ -212,6 +216,35 @@ async fn interleaved_transactions_with_savepoints_come_as_if_they_had_been_sent_
     assert_eq!(ids.len(), 2_000 + 2_100 + 10 + 500 + 2_000);
     assert!(stage.told.lock().unwrap().open_max >= 2, "they were not interleaved");
     assert_eq!(stage.files(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_many_rows_toast_conflicts_and_prepared_transactions_are_the_same_in_pieces() {
+    let stage = Stage::new(&format!(
+        "{T}; ALTER TABLE t REPLICA IDENTITY FULL; CREATE TABLE u (id int PRIMARY KEY, big text, n int)"
+    ));
+    let (a, b) = (stage.client().await, stage.client().await);
+    let big = "(SELECT string_agg(md5((n * 1000 + m)::text), '') FROM generate_series(1, 150) m)";
+    run(
+        &a,
+        &format!(
+            "BEGIN; INSERT INTO u SELECT n, {big}, 0 FROM generate_series(1, 100) n; UPDATE u SET n = n + 1"
+        ),
+    )
+    .await;
+    run(&b, &format!("BEGIN; {}; PREPARE TRANSACTION 'kept'", rows(1, 2_000))).await;
+    run(&b, &format!("BEGIN; {}; PREPARE TRANSACTION 'gone'", rows(10_001, 12_000))).await;
+    // One record a page, and one LSN for all of its rows.
+    run(&b, "CREATE TABLE copied AS SELECT n, repeat('y', 50) AS v FROM generate_series(1, 5000) n").await;
+    run(&a, "INSERT INTO u SELECT n, 'small', n FROM generate_series(50, 3000) n ON CONFLICT (id) DO UPDATE SET n = 7").await;
+    run(&b, "COMMIT PREPARED 'kept'").await;
+    run(&b, "ROLLBACK PREPARED 'gone'").await;
+    run(&a, "UPDATE t SET k = NULL WHERE id < 1000; DELETE FROM t WHERE id > 1500; COMMIT").await;
+    let events = stage.compare(r#","tx_metadata":true"#).await;
+    let copied: Vec<_> =
+        events.iter().filter(|e| e["channel"] == "pgcdc:copied").map(|e| &e["position"]).collect();
+    assert_eq!(copied.len(), 5_000);
+    assert!(stage.told.lock().unwrap().written_bytes > 0, "nothing went to the disk");
 }
 
 #[tokio::test(flavor = "multi_thread")]
