@@ -9,6 +9,7 @@ use pgcdc_core::checkpoint::Checkpoint;
 use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
+use pgcdc_core::pgoutput::stream::{Bracket, Within};
 use pgcdc_core::pgoutput::{Head, Message};
 use pgcdc_layout::{View, json, rewrite, stamp};
 
@@ -111,6 +112,12 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A message of the server's.
 fn pgoutput(bytes: &[u8]) {
     let _ = Head::decode(bytes);
+    let _ = Within::read(bytes);
+    if let Ok(Some(bracket)) = Bracket::decode(bytes) {
+        let mut again = Vec::new();
+        bracket.encode(&mut again);
+        assert_eq!(again, bytes, "what is around a piece is told again byte for byte");
+    }
     match Message::decode(bytes) {
         Ok(message) => {
             let mut again = Vec::new();

@@ -57,7 +57,6 @@ impl SpillFile {
         head[..4].copy_from_slice(&length.to_le_bytes());
         head[4..].copy_from_slice(&crc32fast::hash(records).to_le_bytes());
         file.seek(SeekFrom::Start(self.bytes))?;
-        crate::fault::io!("wal::spill::write");
         if let Err(error) = file.write_all(&head).and_then(|()| file.write_all(records)) {
             let _ = file.set_len(self.bytes);
             return Err(error);

@@ -3,6 +3,7 @@
 //! Ratios are medians of the ratios of a round's pairs, so that a slow minute of the machine counts on both sides.
 
 use crate::hung;
+use crate::large;
 use crate::policy;
 use crate::report::Report;
 
@@ -33,6 +34,8 @@ pub(crate) fn print(report: &Report) {
             report.ratio((hung::BESIDE, "latency_p99_ms"), (hung::ALONE, "latency_p99_ms")),
             AtMost(2.0),
         ),
+        ("in pieces / whole, rows/s from COMMIT", rate(large::IN_PIECES, large::WHOLE), AtLeast(1.0)),
+        ("one transaction in pieces, peak MiB", median(large::IN_PIECES, "peak_mib"), AtMost(128.0)),
         ("stdout, peak MiB", median(STDOUT, "peak_mib"), AtMost(64.0)),
         ("webhook-single, peak MiB", median("webhook-single", "peak_mib"), AtMost(64.0)),
         ("stdout, first event ms", median(STDOUT, "first_event_ms"), AtMost(50.0)),

@@ -8,6 +8,7 @@ mod count;
 mod first_event;
 mod hung;
 mod idle;
+mod large;
 mod latency;
 mod options;
 mod policy;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
     }
     if options.wants("hung") {
         hung::measure(&options, &mut report);
+    }
+    if options.wants("large") {
+        large::measure(&options, &mut report);
     }
     if options.wants("boundary") {
         boundary::measure(&options, &mut report);
