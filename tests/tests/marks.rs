@@ -27,7 +27,7 @@ fn events_show_their_transaction_and_markers_enclose_it() {
     db.execute("create table t (id int primary key); create table u (id int primary key)");
     let pgcdc = start(&db, &desk, ", tx_markers: true");
     let xid = db
-        .text("with new as (insert into t values (1), (2) returning 1) select pg_current_xact_id()::text from new")
+        .text("with new as (insert into t values (1), (2) returning 1) select pg_current_xact_id()::text from new limit 1")
         .unwrap();
     db.execute("truncate t, u");
     let events = pgcdc.events(8);

@@ -246,9 +246,8 @@ fn a_prepared_transaction_arrives_whole_when_it_is_committed() {
     pgcdc.stop_clean();
 }
 
-/// Names reach JSON as they are; that no two channels are the same is for the sinks that make files or topics of them.
 #[test]
-fn odd_names_arrive_as_they_are() {
+fn odd_names_arrive_as_they_are_and_no_two_tables_share_a_channel() {
     let (db, desk) = (Database::create("names"), Desk::new());
     let names = [
         "a.b",
@@ -270,9 +269,27 @@ fn odd_names_arrive_as_they_are() {
         db.execute(&format!("insert into {name}.{name} values ({n})"));
     }
     for (n, (event, name)) in pgcdc.events(names.len()).iter().zip(&names).enumerate() {
-        assert_eq!(event.channel, format!("pgcdc:{name}.{name}"));
+        let part = if name.contains('.') { quoted(name) } else { name.clone() };
+        assert_eq!(event.channel, format!("pgcdc:{part}.{part}"));
         assert_eq!(event.table(), Some(name.as_str()));
         assert_eq!(event.column(name).and_then(Exact::integer), i64::try_from(n).ok());
     }
+    pgcdc.stop_clean();
+}
+
+#[test]
+fn flags_say_the_same_as_the_manifest() {
+    let (db, desk) = (Database::create("flags"), Desk::new());
+    db.execute("create table t (id int primary key)");
+    let url = db.url();
+    let flags =
+        ["listen", "--db", &url, "--detector", "wal", "--all-tables", "--schema-events", "--toast-cache"];
+    let more = ["--toast-cache-max-entries", "10", "--toast-cache-max-bytes", "1MiB", "--origin", "any"];
+    let pgcdc = desk.start(&[&flags[..], &more[..]].concat(), &[]);
+    db.wait_streaming();
+    db.execute("insert into t values (1)");
+    db.execute("alter table t add v text; insert into t values (2, 'a')");
+    let events = pgcdc.events(3);
+    assert_eq!(events[1].operation, "SCHEMA_CHANGE");
     pgcdc.stop_clean();
 }

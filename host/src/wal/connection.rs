@@ -48,6 +48,16 @@ impl Connection {
         &self.established.wire.place
     }
 
+    /// A database with the encoding SQL_ASCII has any bytes, and the server would end the stream, for ever, at the first
+    /// that are no UTF-8. Unconverted they arrive; what is no UTF-8 is then refused event by event.
+    pub(super) async fn allow_any_bytes(&mut self) -> Result<(), Error> {
+        let encoding = self.established.parameters.get("server_encoding").map(String::as_str);
+        if encoding == Some("SQL_ASCII") {
+            self.command("SET client_encoding = 'SQL_ASCII'", "asking for text as it is").await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn identify(&mut self) -> Result<System, Error> {
         let rows = self.command("IDENTIFY_SYSTEM", "asking who the server is").await?;
         let cell = |at: usize| rows.first()?.get(at)?.as_deref();

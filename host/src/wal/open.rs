@@ -70,6 +70,7 @@ struct Opening {
 
 impl Opening {
     async fn start(mut self, params: &Params, stored: Option<Stored>) -> Result<Session, Error> {
+        self.connection.allow_any_bytes().await?;
         let system = self.connection.identify().await?;
         let found = match &self.plan.slot {
             Some(name) => server::slot(&self.session, name).await?,

@@ -30,6 +30,7 @@ pub use open_batch::{MESSAGE_CHANNEL, SCHEMA_CHANNEL, TXN_CHANNEL};
 pub use outcome::{Error, Fed, Finished, Reason, Refused};
 pub use pattern::{BadPattern, TableFilter, TablePattern};
 pub use settings::{BadSetting, EVENT_BYTES_MAX, EVENT_BYTES_MIN, Settings, ToastLimits, Values};
+pub use tables::channel_of;
 pub use toast::ToastCounts;
 
 use crate::catalog::{TypeCatalog, TypeRow};

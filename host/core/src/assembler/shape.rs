@@ -20,13 +20,14 @@ use super::transaction::{Place, Transaction};
 use crate::catalog::TypeCatalog;
 use crate::pgoutput::Identity;
 
-/// Changes of shape that no row has used yet; more are no stream of a PostgreSQL.
-const WAITING_MAX: usize = 1 << 16;
+/// Changes of shape that no row has used yet, in bytes; more are no stream of a PostgreSQL.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// Changes of shape that are not events yet.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     waiting: VecDeque<String>,
+    waiting_bytes: usize,
     /// How many became events in front of the present record.
     told: u32,
 }
@@ -42,10 +43,14 @@ impl Shapes {
         if !known.settings.schema_events || !(old.wanted || new.wanted) {
             return Ok(());
         }
-        if self.waiting.len() >= WAITING_MAX {
-            return Err(Error::TooMany { what: "tables whose shape changed at once", max: WAITING_MAX });
+        let Some(body) = payload(old, new, &known.catalog, known.settings.include_schema) else {
+            return Ok(());
+        };
+        self.waiting_bytes += body.len();
+        self.waiting.push_back(body);
+        if self.waiting_bytes > WAITING_BYTES_MAX {
+            return Err(Error::TooMany { what: "bytes of changed shapes at once", max: WAITING_BYTES_MAX });
         }
-        self.waiting.extend(payload(old, new, &known.catalog, known.settings.include_schema));
         Ok(())
     }
 
@@ -66,6 +71,7 @@ impl Shapes {
             };
             let Some(key) = key else { return Ok(()) };
             batch.add_shape(known, tx, body, key)?;
+            self.waiting_bytes -= body.len();
             self.waiting.pop_front();
             self.told = nth;
         }

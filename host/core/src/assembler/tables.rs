@@ -10,6 +10,9 @@ use crate::pgoutput::{Identity, Relation};
 /// Tables of one connection; more are refused.
 const TABLES_MAX: usize = 1 << 20;
 
+/// What channels of pgcdc's own are called after the colon.
+const OWN: [&str; 5] = ["_txn", "_schema", "_message", "_snapshot", "_mongo"];
+
 /// A table's shape.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -76,11 +79,6 @@ impl Tables {
 impl Table {
     fn new(relation: &Relation<'_>, filter: &TableFilter) -> Table {
         let schema = schema_name(relation);
-        let channel = if schema == "public" {
-            format!("pgcdc:{}", relation.name)
-        } else {
-            format!("pgcdc:{schema}.{}", relation.name)
-        };
         let columns = relation.columns().map(|column| Column {
             name: column.name.into(),
             type_oid: column.type_oid,
@@ -91,7 +89,7 @@ impl Table {
             oid: relation.oid,
             schema: schema.into(),
             name: relation.name.into(),
-            channel,
+            channel: channel_of(schema, relation.name),
             identity: relation.identity,
             columns: columns.collect(),
             wanted: filter.wants(schema, relation.name),
@@ -111,6 +109,25 @@ impl Table {
     }
 }
 
+/// The channel of a table's rows: `pgcdc:table` in `public`, else `pgcdc:schema.table`. No two tables share one, and
+/// none has one of pgcdc's own: a name with a dot in it, or a quote at its start, is quoted as in SQL, and a name in
+/// `public` that is pgcdc's own has its schema before it.
+#[must_use]
+pub fn channel_of(schema: &str, table: &str) -> String {
+    let part = |name: &str| {
+        if name.contains('.') || name.starts_with('"') {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        } else {
+            name.to_owned()
+        }
+    };
+    if schema == "public" && !OWN.contains(&table) && !table.starts_with("_view:") {
+        format!("pgcdc:{}", part(table))
+    } else {
+        format!("pgcdc:{}.{}", part(schema), part(table))
+    }
+}
+
 /// The schema's name: the protocol leaves out that of the system catalog.
 pub(super) fn schema_name<'a>(relation: &Relation<'a>) -> &'a str {
     if relation.schema.is_empty() { "pg_catalog" } else { relation.schema }
@@ -122,4 +139,27 @@ pub(super) fn check_width(relation: &Relation<'_>) -> Result<(), Error> {
         return Err(Error::TooMany { what: "columns of a table", max: RELATION_COLUMNS_MAX });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::channel_of;
+
+    #[test]
+    fn no_two_tables_share_a_channel() {
+        for (schema, table, channel) in [
+            ("public", "orders", "pgcdc:orders"),
+            ("shop", "orders", "pgcdc:shop.orders"),
+            ("public", "shop.orders", r#"pgcdc:"shop.orders""#),
+            ("a.b", "c", r#"pgcdc:"a.b".c"#),
+            ("a", "b.c", r#"pgcdc:a."b.c""#),
+            ("a", "\"b\"", r#"pgcdc:a."""b""""#),
+            ("a", "b\"c", r#"pgcdc:a.b"c"#),
+            ("public", "_txn", "pgcdc:public._txn"),
+            ("public", "_view:x", "pgcdc:public._view:x"),
+            ("public", "_orders", "pgcdc:_orders"),
+        ] {
+            assert_eq!(channel_of(schema, table), channel);
+        }
+    }
 }
