@@ -118,6 +118,7 @@ pub(super) fn judge(seen: &Examined, wanted: &Wanted) -> Vec<Finding> {
         publication(&mut out, seen, name, wanted.all_tables);
     }
     slots(&mut out, seen, wanted);
+    out.extend(heartbeat(seen));
     transactions(&mut out, &seen.server);
     out.extend(synchronous(&seen.server, &wanted.application));
     out
@@ -464,6 +465,22 @@ fn slot_state(slot: &SlotView, ours: bool) -> Finding {
     Finding::ok(CHECK, found)
 }
 
+/// Signs of life are written by message unless a table is named.
+fn heartbeat(seen: &Examined) -> Option<Finding> {
+    if seen.server.may_emit || seen.server.in_recovery {
+        return None;
+    }
+    let more = if seen.version >= 17 { ", boolean" } else { "" };
+    let function = format!("pg_logical_emit_message(boolean, text, text{more})");
+    let user = quote_name(&seen.server.user);
+    let finding = Finding::warning(
+        "heartbeat",
+        "the role may not write logical messages, so there are no heartbeats",
+        "let it, or name a heartbeat_table",
+    );
+    Some(finding.sql(format!("GRANT EXECUTE ON FUNCTION {function} TO {user};")))
+}
+
 fn transactions(out: &mut Vec<Finding>, server: &ServerFacts) {
     const CHECK: &str = "long transactions";
     for one in server.writing.iter().filter(|one| one.age_s >= LONG_S) {
@@ -573,6 +590,7 @@ mod tests {
             database: "shop".into(),
             user: "cdc".into(),
             sees_all: true,
+            may_emit: true,
             settings: settings.collect(),
             ..ServerFacts::default()
         };
@@ -710,6 +728,20 @@ mod tests {
             sql,
             ["SELECT pg_terminate_backend(7);", "COMMIT PREPARED 'it''s'; -- or ROLLBACK PREPARED 'it''s';"]
         );
+    }
+
+    #[test]
+    fn a_role_without_messages_is_told_the_grant() {
+        let grant = |version| {
+            let seen = seen(|seen| (seen.version, seen.server.may_emit) = (version, false));
+            judge(&seen, &Wanted::default())
+                .into_iter()
+                .find(|one| one.check == "heartbeat")
+                .and_then(|one| one.sql)
+        };
+        let sql = "GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) TO \"cdc\";";
+        assert_eq!(grant(15).as_deref(), Some(sql));
+        assert!(grant(17).is_some_and(|sql| sql.contains("text, boolean)")));
     }
 
     #[test]
