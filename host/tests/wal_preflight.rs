@@ -155,7 +155,7 @@ async fn a_publication_that_is_replaced_stops_the_stream() {
     SERVER.sql(&database, "INSERT INTO t VALUES (1)");
     SERVER.sql(&database, "CREATE PUBLICATION p FOR TABLE t");
     let error = session.lag().await.unwrap_err();
-    assert_eq!((code(&error), error.is_transient()), ("publication_changed", false));
+    assert_eq!((code(&error), error.is_transient()), ("publication_gap", false));
     let error = session.next().await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), ("gone", false), "{error}");
 }

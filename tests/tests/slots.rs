@@ -121,9 +121,9 @@ fn the_doctor_names_what_is_wrong_with_the_sql_to_mend_it() {
     db.execute(
         "create role reader login password 'x'; create table keyless (n int); create table part (n int primary key, secret text);
          create unlogged table gone (n int primary key);
-         create publication p for table keyless, part (n) with (publish = 'insert, update');
-         select pg_create_logical_replication_slot('pgcdc_old', 'pgoutput')",
+         create publication p for table keyless, part (n) with (publish = 'insert, update')",
     );
+    db.execute("select pg_create_logical_replication_slot('pgcdc_old', 'pgoutput')");
     let mut client = db.connect();
     client.batch_execute("begin; insert into part values (1, 'x'); prepare transaction 'stuck'").unwrap();
     let url = db.cluster().url_as("reader", "x", db.name());

@@ -1,6 +1,6 @@
 //! The metrics of a replication slot and of the signs of life that are written for it.
 
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::status::SourceStatus;
 
@@ -11,8 +11,8 @@ pub(crate) struct SlotMetrics {
     wal_status: IntGaugeVec,
     retained_bytes: IntGaugeVec,
     safe_bytes: IntGaugeVec,
-    beats: IntGaugeVec,
-    beats_failed: IntGaugeVec,
+    beats: IntCounterVec,
+    beats_failed: IntCounterVec,
 }
 
 impl SlotMetrics {
@@ -21,6 +21,9 @@ impl SlotMetrics {
         use super::metrics::put;
         let gauges = |name: &str, help: &str, labels: &[&str]| {
             put(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            put(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let detector = ["detector"];
         Some(SlotMetrics {
@@ -39,8 +42,8 @@ impl SlotMetrics {
                 "WAL that may still be written before the slot may be lost; absent without a limit",
                 &detector,
             )?,
-            beats: gauges("pgcdc_heartbeats_total", "Signs of life written to the database", &detector)?,
-            beats_failed: gauges("pgcdc_heartbeat_errors_total", "Signs of life that failed", &detector)?,
+            beats: counters("pgcdc_heartbeats_total", "Signs of life written to the database", &detector)?,
+            beats_failed: counters("pgcdc_heartbeat_errors_total", "Signs of life that failed", &detector)?,
         })
     }
 
@@ -48,8 +51,10 @@ impl SlotMetrics {
     pub(crate) fn show(&self, source: &str, status: &SourceStatus) {
         let shown = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let (given, failed) = status.beats();
-        self.beats.with_label_values(&[source]).set(shown(given));
-        self.beats_failed.with_label_values(&[source]).set(shown(failed));
+        for (counter, count) in [(&self.beats, given), (&self.beats_failed, failed)] {
+            let counter = counter.with_label_values(&[source]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
         let Some(slot) = status.slot() else { return };
         for one in STATUSES {
             let is = i64::from(!slot.wal_status.is_empty() && slot.wal_status == one);

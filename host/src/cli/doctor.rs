@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::args::Global;
 use super::database::{Target, targets};
-use super::doctor_judge::{Finding, Level, Wanted, judge, role_sql, unreachable};
+use super::doctor_judge::{Finding, Level, Wanted, judge, unreachable};
+use super::doctor_tables::role_sql;
 use super::main::block_on;
 use super::slot_args::Doctor as Options;
 use super::table::printable;

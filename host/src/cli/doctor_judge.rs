@@ -6,10 +6,10 @@ use pgcdc_core::error::Kind;
 use serde::Serialize;
 
 use super::status::{bytes, seconds};
+use super::{doctor_slots as slots, doctor_tables as tables};
 use crate::postgres::Error;
-use crate::wal::health::{FAILOVER_VERSION, SlotView};
 use crate::wal::health_facts::{Examined, ServerFacts};
-use crate::wal::{Publication, quote_name};
+use crate::wal::quote_name;
 
 /// The oldest version that can be read, and the oldest that its makers still mend.
 const OLDEST_VERSION: u32 = 12;
@@ -19,7 +19,7 @@ const LONG_S: u64 = 60;
 /// Below this a server cuts off whoever hiccups; milliseconds.
 const SENDER_TIMEOUT_MIN_MS: u64 = 5_000;
 /// A slot that nobody reads and that keeps more than this is named; bytes.
-const FORGOTTEN_BYTES: u64 = 100 << 20;
+pub(super) const FORGOTTEN_BYTES: u64 = 100 << 20;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,19 +53,27 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+    pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Finding {
         Finding { check, level: Level::Ok, found: found.into(), remedy: None, sql: None }
     }
 
-    fn warning(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    pub(super) fn warning(
+        check: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Finding {
         Finding { level: Level::Warning, remedy: Some(remedy.into()), ..Finding::ok(check, found) }
     }
 
-    fn problem(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    pub(super) fn problem(
+        check: &'static str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Finding {
         Finding { level: Level::Problem, remedy: Some(remedy.into()), ..Finding::ok(check, found) }
     }
 
-    fn sql(self, sql: impl Into<String>) -> Finding {
+    pub(super) fn sql(self, sql: impl Into<String>) -> Finding {
         Finding { sql: Some(sql.into()), ..self }
     }
 }
@@ -115,9 +123,10 @@ pub(super) fn judge(seen: &Examined, wanted: &Wanted) -> Vec<Finding> {
     out.push(sender_timeout(&seen.server));
     out.extend(idle_timeout(&seen.server));
     if let Some(name) = &wanted.publication {
-        publication(&mut out, seen, name, wanted.all_tables);
+        tables::publication(&mut out, seen, name, wanted.all_tables);
     }
-    slots(&mut out, seen, wanted);
+    slots::judge(&mut out, seen, wanted);
+    out.extend(heartbeat(seen));
     transactions(&mut out, &seen.server);
     out.extend(synchronous(&seen.server, &wanted.application));
     out
@@ -151,7 +160,7 @@ fn version(seen: &Examined) -> Finding {
     }
 }
 
-fn setting<'a>(server: &'a ServerFacts, name: &str) -> &'a str {
+pub(super) fn setting<'a>(server: &'a ServerFacts, name: &str) -> &'a str {
     server.settings.get(name).map_or("", String::as_str)
 }
 
@@ -280,188 +289,20 @@ fn idle_timeout(server: &ServerFacts) -> Option<Finding> {
     })
 }
 
-fn publication(out: &mut Vec<Finding>, seen: &Examined, name: &str, all_tables: bool) {
-    const CHECK: &str = "publication";
-    let quoted = quote_name(name);
-    let Some(Some(found)) = &seen.publication else {
-        let missing = format!("publication {name} is not in database {}", seen.server.database);
-        let create = format!("CREATE PUBLICATION {quoted} FOR ALL TABLES;");
-        out.push(if all_tables && (seen.server.superuser || seen.server.may_create) {
-            Finding::ok(CHECK, format!("{missing}; pgcdc makes it, as all_tables says"))
-        } else {
-            Finding::problem(CHECK, missing, "make it before the slot is made").sql(create)
-        });
-        return;
-    };
-    tables(out, found, name);
-    left_out(out, found, name, &quoted);
-    if !seen.unreadable.is_empty() {
-        let tables = listed(&seen.unreadable);
-        let user = quote_name(&seen.server.user);
-        let sql = format!("GRANT SELECT ON {} TO {user};", seen.unreadable.join(", "));
-        out.push(
-            Finding::warning(
-                "table rights",
-                format!("role {user} may not read {tables}"),
-                "changes arrive all the same, but a copy of the tables needs it",
-            )
-            .sql(sql),
-        );
-    } else if found.tables > 0 {
-        out.push(Finding::ok("table rights", "the role may read every published table"));
+/// Signs of life are written by message unless a table is named.
+fn heartbeat(seen: &Examined) -> Option<Finding> {
+    if seen.server.may_emit || seen.server.in_recovery {
+        return None;
     }
-}
-
-fn tables(out: &mut Vec<Finding>, found: &Publication, name: &str) {
-    let count = found.tables;
-    out.push(match (count, found.all_tables) {
-        (0, false) => {
-            Finding::problem("publication", format!("{name} lists no table"), "add what is to be captured")
-                .sql(format!("ALTER PUBLICATION {} ADD TABLE …;", quote_name(name)))
-        }
-        (_, true) => Finding::ok("publication", format!("{name}: all tables, {count} at present")),
-        (_, false) => Finding::ok("publication", format!("{name}: {count} tables")),
-    });
-    if found.no_identity.is_empty() {
-        out.push(Finding::ok("replica identity", "every published table has one"));
-    } else {
-        let sql = found.no_identity.iter().map(|table| format!("ALTER TABLE {table} REPLICA IDENTITY FULL;"));
-        out.push(
-            Finding::warning(
-                "replica identity",
-                format!("the application's UPDATE and DELETE fail on {}", listed(&found.no_identity)),
-                "give each a primary key, or FULL, which writes whole old rows to the WAL",
-            )
-            .sql(sql.collect::<Vec<_>>().join(" ")),
-        );
-    }
-}
-
-fn left_out(out: &mut Vec<Finding>, found: &Publication, name: &str, quoted: &str) {
-    let mut say = |tables: &[String], what: &str, remedy: &str, sql: Option<String>| {
-        if !tables.is_empty() {
-            let finding = Finding::warning("left out", format!("{what}: {}", listed(tables)), remedy);
-            out.push(Finding { sql, ..finding });
-        }
-    };
-    let each = |tables: &[String], what: &dyn Fn(&String) -> String| {
-        Some(tables.iter().map(what).collect::<Vec<_>>().join(" "))
-    };
-    say(
-        &found.filtered,
-        "a row filter hides rows of",
-        "nothing if that is meant; to have them, set the table again without WHERE",
-        each(&found.filtered, &|table| {
-            format!(
-                "ALTER PUBLICATION {quoted} DROP TABLE {table}; ALTER PUBLICATION {quoted} ADD TABLE {table};"
-            )
-        }),
+    let more = if seen.version >= 17 { ", boolean" } else { "" };
+    let function = format!("pg_logical_emit_message(boolean, text, text{more})");
+    let user = quote_name(&seen.server.user);
+    let finding = Finding::warning(
+        "heartbeat",
+        "the role may not write logical messages, so there are no heartbeats",
+        "let it, or name a heartbeat_table",
     );
-    say(
-        &found.some_columns,
-        "a column list hides columns of",
-        "nothing if that is meant; to have them, set the table again without its list",
-        each(&found.some_columns, &|table| {
-            format!(
-                "ALTER PUBLICATION {quoted} DROP TABLE {table}; ALTER PUBLICATION {quoted} ADD TABLE {table};"
-            )
-        }),
-    );
-    say(
-        &found.unpublished,
-        &format!("{name} does not publish"),
-        "nothing if that is meant; consumers otherwise keep rows that are gone",
-        Some(format!("ALTER PUBLICATION {quoted} SET (publish = 'insert, update, delete, truncate');")),
-    );
-    let all = found.all_tables;
-    say(
-        &found.unlogged,
-        "unlogged tables are never replicated",
-        "nothing if that is meant; else make them logged",
-        each(&found.unlogged, &|table| format!("ALTER TABLE {table} SET LOGGED;")),
-    );
-    if !all {
-        say(
-            &found.unlisted,
-            &format!("{name} does not list"),
-            "nothing if that is meant",
-            Some(format!("ALTER PUBLICATION {quoted} ADD TABLE {};", found.unlisted.join(", "))),
-        );
-    }
-}
-
-fn slots(out: &mut Vec<Finding>, seen: &Examined, wanted: &Wanted) {
-    let ours = wanted.slot.as_deref();
-    for slot in
-        seen.slots.iter().filter(|slot| Some(slot.name.as_str()) == ours || slot.name.starts_with("pgcdc_"))
-    {
-        out.push(slot_state(slot, Some(slot.name.as_str()) == ours));
-    }
-    let Some(name) = ours else { return };
-    let found = seen.slots.iter().find(|slot| slot.name == name);
-    if found.is_none() {
-        out.push(Finding::ok("slot", format!("{name} is not there yet; pgcdc makes it")));
-    }
-    let kept = found.map_or(wanted.failover, |slot| slot.failover == Some(true));
-    if wanted.failover && seen.version < FAILOVER_VERSION {
-        let found = format!("failover is set, and PostgreSQL {} has no failover slots", seen.version);
-        out.push(Finding::problem("failover", found, "leave failover out, or upgrade the server"));
-    } else if kept
-        && seen.server.standbys > 0
-        && setting(&seen.server, "synchronized_standby_slots").is_empty()
-    {
-        out.push(
-            Finding::warning(
-                "failover",
-                "synchronized_standby_slots is empty: pgcdc may get what a promoted standby never had, and halts then",
-                "name the standbys' physical slots in it",
-            )
-            .sql("ALTER SYSTEM SET synchronized_standby_slots = '…'; SELECT pg_reload_conf();"),
-        );
-    } else if !kept && seen.version >= FAILOVER_VERSION && seen.server.standbys > 0 {
-        let finding = Finding::warning(
-            "failover",
-            format!("there are standbys, and slot {name} does not survive a failover"),
-            "set failover: true; for a slot that is there already, while nobody reads it",
-        );
-        let alter = "-- on a replication connection (psql 'replication=database …'):";
-        out.push(
-            finding.sql(format!("{alter} ALTER_REPLICATION_SLOT {} (FAILOVER true);", quote_name(name))),
-        );
-    }
-}
-
-fn slot_state(slot: &SlotView, ours: bool) -> Finding {
-    const CHECK: &str = "slot";
-    let name = &slot.name;
-    let kept = slot.retained_bytes.unwrap_or(0);
-    let drop = format!("SELECT pg_drop_replication_slot('{}');", name.replace('\'', "''"));
-    let reader = slot.active_pid.map_or_else(|| "nobody reads it".into(), |pid| format!("read by PID {pid}"));
-    let found = format!("{name}: {reader}, keeps {}", bytes(kept));
-    if let Some(why) = slot.invalidated() {
-        let remedy = "drop it, run `pgcdc checkpoint reset`, and copy the tables anew";
-        let finding = Finding::problem(CHECK, format!("{name} is lost: {why}"), remedy).sql(drop);
-        return if ours { finding } else { Finding { level: Level::Warning, ..finding } };
-    }
-    if ours && slot.plugin.as_deref() != Some("pgoutput") {
-        let plugin = slot.plugin.as_deref().unwrap_or("none (it is physical)");
-        return Finding::problem(
-            CHECK,
-            format!("{name} has the plugin {plugin}, not pgoutput"),
-            "name another slot with slot_name",
-        );
-    }
-    if let Some(status @ ("extended" | "unreserved")) = slot.wal_status.as_deref() {
-        let left = slot.safe_wal_size.and_then(|left| u64::try_from(left).ok()).map(bytes);
-        let left = left.map(|left| format!(", lost after {left} more")).unwrap_or_default();
-        let remedy = "see which sink is behind with `pgcdc status`, or raise max_slot_wal_keep_size";
-        return Finding::warning(CHECK, format!("{found}, wal_status {status}{left}"), remedy);
-    }
-    if !slot.active && kept >= FORGOTTEN_BYTES {
-        let remedy = "start the pgcdc that reads it; if there is none any more, drop it";
-        return Finding::warning(CHECK, found, remedy).sql(drop);
-    }
-    Finding::ok(CHECK, found)
+    Some(finding.sql(format!("GRANT EXECUTE ON FUNCTION {function} TO {user};")))
 }
 
 fn transactions(out: &mut Vec<Finding>, server: &ServerFacts) {
@@ -528,195 +369,6 @@ fn synchronous(server: &ServerFacts, application: &str) -> Option<Finding> {
     })
 }
 
-fn listed(tables: &[String]) -> String {
-    tables.join(", ")
-}
-
-/// The SQL for a role that can do no more than it must. `role` is its name.
-pub(super) fn role_sql(seen: &Examined, wanted: &Wanted, role: &str) -> String {
-    let (role, database) = (quote_name(role), quote_name(&seen.server.database));
-    let mut lines = vec![
-        format!("CREATE ROLE {role} LOGIN REPLICATION PASSWORD '…';"),
-        format!("GRANT CONNECT ON DATABASE {database} TO {role};"),
-    ];
-    if let Some(name) = &wanted.publication {
-        let quoted = quote_name(name);
-        if matches!(seen.publication, Some(None)) {
-            lines.push(format!("CREATE PUBLICATION {quoted} FOR ALL TABLES; -- or FOR TABLE …"));
-        }
-        let name = name.replace('\'', "''");
-        lines.push("-- what a copy of the tables needs; changes alone do without:".to_owned());
-        lines.push(format!(
-            "DO $$ DECLARE t record; BEGIN FOR t IN SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = '{name}' LOOP \
-             EXECUTE format('GRANT USAGE ON SCHEMA %I TO {role}', t.schemaname); \
-             EXECUTE format('GRANT SELECT ON %I.%I TO {role}', t.schemaname, t.tablename); END LOOP; END $$;"
-        ));
-    }
-    lines.join("\n") + "\n"
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wal::health_facts::{Prepared, Writing};
-
-    fn seen(change: impl FnOnce(&mut Examined)) -> Examined {
-        let settings = [
-            ("wal_level", "logical"),
-            ("max_replication_slots", "10"),
-            ("max_wal_senders", "10"),
-            ("max_slot_wal_keep_size", "51200"),
-            ("wal_sender_timeout", "60000"),
-        ];
-        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let server = ServerFacts {
-            database: "shop".into(),
-            user: "cdc".into(),
-            sees_all: true,
-            settings: settings.collect(),
-            ..ServerFacts::default()
-        };
-        let mut seen = Examined {
-            place: "h:5432".into(),
-            port: Some(5432),
-            version: 17,
-            server,
-            replication: Ok(()),
-            publication: None,
-            unreadable: Vec::new(),
-            slots: Vec::new(),
-        };
-        change(&mut seen);
-        seen
-    }
-
-    /// Findings that are not ok.
-    fn troubles(seen: &Examined, wanted: &Wanted) -> Vec<(&'static str, Level)> {
-        let all = judge(seen, wanted);
-        for finding in &all {
-            assert_eq!(finding.remedy.is_some(), finding.level != Level::Ok, "{finding:?}");
-        }
-        all.iter().filter(|one| one.level != Level::Ok).map(|one| (one.check, one.level)).collect()
-    }
-
-    fn set(seen: &mut Examined, name: &str, value: &str) {
-        seen.server.settings.insert(name.into(), value.into());
-    }
-
-    #[test]
-    fn a_sound_server_has_nothing_to_say() {
-        assert_eq!(troubles(&seen(|_| {}), &Wanted::default()), []);
-    }
-
-    #[test]
-    fn settings_that_hurt_are_named() {
-        let of = |name: &str, value: &str| {
-            troubles(
-                &seen(|seen| set(seen, name, value)),
-                &Wanted { application: "pgcdc".into(), ..Wanted::default() },
-            )
-        };
-        assert_eq!(of("wal_level", "replica"), [("wal_level", Level::Problem)]);
-        assert_eq!(of("max_slot_wal_keep_size", "-1"), [("max_slot_wal_keep_size", Level::Warning)]);
-        assert_eq!(of("max_slot_wal_keep_size", "1"), [("max_slot_wal_keep_size", Level::Warning)]);
-        assert_eq!(of("wal_sender_timeout", "1000"), [("wal_sender_timeout", Level::Warning)]);
-        assert_eq!(of("wal_sender_timeout", "0"), []);
-        assert_eq!(
-            of("idle_replication_slot_timeout", "60"),
-            [("idle_replication_slot_timeout", Level::Warning)]
-        );
-        for names in ["*", "ANY 1 (a, pgcdc)", "FIRST 2 (\"pgcdc\", b)", "PGCDC"] {
-            assert_eq!(
-                of("synchronous_standby_names", names),
-                [("synchronous_standby_names", Level::Problem)],
-                "{names}"
-            );
-        }
-        assert_eq!(of("synchronous_standby_names", "ANY 1 (standby_a, pgcdc_standby)"), []);
-    }
-
-    #[test]
-    fn room_is_counted_unless_ours_is_among_it() {
-        let wanted = Wanted { slot: Some("pgcdc_p".into()), ..Wanted::default() };
-        let full = |slots: Vec<SlotView>| {
-            seen(|seen| {
-                seen.server.slots_used = 10;
-                seen.slots = slots;
-            })
-        };
-        assert_eq!(troubles(&full(vec![]), &wanted), [("max_replication_slots", Level::Problem)]);
-        let ours =
-            SlotView { name: "pgcdc_p".into(), plugin: Some("pgoutput".into()), ..SlotView::default() };
-        assert_eq!(troubles(&full(vec![ours]), &wanted), []);
-    }
-
-    #[test]
-    fn slots_that_are_lost_or_forgotten_are_named() {
-        let slot = |name: &str| SlotView {
-            name: name.into(),
-            plugin: Some("pgoutput".into()),
-            ..SlotView::default()
-        };
-        let wanted = Wanted { slot: Some("mine".into()), ..Wanted::default() };
-        let of = |slot: SlotView| troubles(&seen(|seen| seen.slots = vec![slot]), &wanted);
-        let lost = |name: &str| SlotView { wal_status: Some("lost".into()), ..slot(name) };
-        assert_eq!(of(lost("mine")), [("slot", Level::Problem)]);
-        assert_eq!(of(lost("pgcdc_old")), [("slot", Level::Warning)]);
-        assert_eq!(of(lost("theirs")), []);
-        assert_eq!(
-            of(SlotView { retained_bytes: Some(1 << 30), ..slot("pgcdc_old") }),
-            [("slot", Level::Warning)]
-        );
-        assert_eq!(
-            of(SlotView { wal_status: Some("unreserved".into()), ..slot("mine") }),
-            [("slot", Level::Warning)]
-        );
-        assert_eq!(
-            of(SlotView { plugin: Some("wal2json".into()), ..slot("mine") }),
-            [("slot", Level::Problem)]
-        );
-    }
-
-    #[test]
-    fn standbys_ask_for_a_failover_slot() {
-        let of = |version: u32, failover: bool, named: &str| {
-            let wanted = Wanted { slot: Some("s".into()), failover, ..Wanted::default() };
-            let seen = seen(|seen| {
-                seen.version = version;
-                seen.server.standbys = 1;
-                set(seen, "synchronized_standby_slots", named);
-            });
-            troubles(&seen, &wanted)
-        };
-        assert_eq!(of(17, false, ""), [("failover", Level::Warning)]);
-        assert_eq!(of(17, true, ""), [("failover", Level::Warning)]);
-        assert_eq!(of(17, true, "standby"), []);
-        assert_eq!(of(16, true, ""), [("failover", Level::Problem)]);
-        assert_eq!(of(16, false, ""), []);
-    }
-
-    #[test]
-    fn what_holds_wal_is_named_with_the_statement_that_ends_it() {
-        let seen = seen(|seen| {
-            seen.server.writing = vec![
-                Writing { pid: 7, age_s: 61, ..Writing::default() },
-                Writing { pid: 8, age_s: 5, ..Writing::default() },
-            ];
-            seen.server.prepared = vec![Prepared { gid: "it's".into(), ..Prepared::default() }];
-        });
-        let sql: Vec<String> =
-            judge(&seen, &Wanted::default()).into_iter().filter_map(|one| one.sql).collect();
-        assert_eq!(
-            sql,
-            ["SELECT pg_terminate_backend(7);", "COMMIT PREPARED 'it''s'; -- or ROLLBACK PREPARED 'it''s';"]
-        );
-    }
-
-    #[test]
-    fn another_port_than_the_servers_is_told() {
-        assert_eq!(
-            troubles(&seen(|seen| seen.server.port = Some(6432)), &Wanted::default()),
-            [("proxy", Level::Warning)]
-        );
-    }
-}
+#[path = "doctor_tests.rs"]
+mod tests;

@@ -17,6 +17,8 @@ pub mod dlq_args;
 mod dlq_replay;
 mod doctor;
 mod doctor_judge;
+mod doctor_slots;
+mod doctor_tables;
 pub mod flags;
 pub mod init;
 mod life;

@@ -4,6 +4,7 @@
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+use pgcdc_core::error::Kind;
 use pgcdc_core::pressure::Zone;
 use tokio::time::Instant;
 
@@ -46,9 +47,13 @@ pub(crate) fn watch(link: Arc<SourceLink>, session: Weak<Session>) {
                 Err(error) => {
                     let (step, reason) = (error.next_step().unwrap_or_default(), error.reason());
                     tracing::error!(detector = &*link.name, reason, %error, next_step = step, "slot or publication changed");
-                    link.status.failed_for(&error.to_string(), &step, reason, true);
-                    session.fail(error);
-                    return;
+                    // A login that is refused here says nothing of the stream.
+                    let lost = matches!(&error, Error::Unfit { kind: Kind::Gone, .. });
+                    link.status.failed_for(&error.to_string(), &step, reason, lost);
+                    if lost {
+                        session.fail(error);
+                        return;
+                    }
                 }
             }
             drop(session);

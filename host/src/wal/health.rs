@@ -66,13 +66,19 @@ impl SlotView {
     /// Why the server can never hand out the slot's changes again, in its words.
     #[must_use]
     pub fn invalidated(&self) -> Option<String> {
-        let lost = self.wal_status.as_deref() == Some("lost");
-        let conflict = self.conflicting == Some(true);
-        self.invalidation_reason
-            .clone()
-            .or_else(|| lost.then(|| "wal_status is lost".into()))
-            .or_else(|| conflict.then(|| "it conflicts with recovery".into()))
+        invalidated(self.invalidation_reason.as_deref(), self.wal_status.as_deref(), self.conflicting)
     }
+}
+
+/// Why a slot can never be read again. Which of these the server says depends on its version.
+pub(super) fn invalidated(
+    reason: Option<&str>,
+    wal_status: Option<&str>,
+    conflicting: Option<bool>,
+) -> Option<String> {
+    let lost = (wal_status == Some("lost")).then_some("wal_status is lost");
+    let conflict = (conflicting == Some(true)).then_some("it conflicts with recovery");
+    reason.or(lost).or(conflict).map(str::to_owned)
 }
 
 /// Which slots are meant.

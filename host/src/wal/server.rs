@@ -8,6 +8,7 @@ use pgcdc_core::resume::SlotFacts;
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
+use super::health;
 use crate::postgres::{Error, Session};
 
 const OLDEST_VERSION: u32 = 12;
@@ -108,13 +109,11 @@ pub(super) async fn slot(session: &Session, name: &str) -> Result<Option<FoundSl
     );
     let row: Option<SlotRow> = one_json(session, &sql, "looking at the replication slot").await?;
     Ok(row.map(|row| {
-        let lost = row.wal_status.as_deref() == Some("lost");
-        let conflict = row.conflicting == Some(true);
-        let invalidated = row
-            .invalidation_reason
-            .clone()
-            .or_else(|| lost.then(|| "wal_status is lost".into()))
-            .or_else(|| conflict.then(|| "it conflicts with recovery".into()));
+        let invalidated = health::invalidated(
+            row.invalidation_reason.as_deref(),
+            row.wal_status.as_deref(),
+            row.conflicting,
+        );
         let facts = SlotFacts {
             confirmed: row.confirmed_flush_lsn.as_deref().and_then(|text| text.parse().ok()),
             plugin: row.plugin.unwrap_or_default(),
