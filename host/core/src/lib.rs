@@ -47,4 +47,5 @@ pub mod owed;
 pub mod pgoutput;
 pub mod pressure;
 pub mod resume;
+pub mod settled;
 pub mod tracker;

@@ -16,11 +16,13 @@ mod lag;
 mod link;
 pub(crate) mod pressure;
 mod runner;
+mod living;
 pub(crate) mod takeover;
 
 pub(crate) use checkpointer::{Checkpointer, key};
 pub(crate) use lag::watch as watch_lag;
 pub(crate) use link::SourceLink;
+pub(crate) use living::Living;
 pub(crate) use runner::{Runner, marks};
 
 use pgcdc_core::assembler::Refused;
