@@ -23,7 +23,9 @@ fn json(value: &Exact) -> String {
         Exact::Text(text) => serde_json::to_string(text).unwrap(),
         Exact::List(items) => format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(",")),
         Exact::Object(fields) => {
-            let field = |(key, value): (&String, &Exact)| format!("{}:{}", serde_json::to_string(key).unwrap(), json(value));
+            let field = |(key, value): (&String, &Exact)| {
+                format!("{}:{}", serde_json::to_string(key).unwrap(), json(value))
+            };
             format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
         }
         other => other.to_string(),
@@ -37,7 +39,9 @@ fn payloads(pgcdc: &Pgcdc, count: usize) -> Vec<Value> {
 /// Every leaf of an object with its path.
 fn leaves(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| leaves(value, &format!("{path}/{key}"), found)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| leaves(value, &format!("{path}/{key}"), found))
+        }
         leaf => found.push((path.to_owned(), leaf.clone())),
     }
 }
@@ -72,7 +76,8 @@ fn is(found: &Value, fact: &Value) -> bool {
 fn a_change_is_field_by_field_what_debezium_makes_of_it() {
     let facts: Value = serde_json::from_str(FACTS).unwrap();
     let (db, desk) = (Database::create("facts"), Desk::new());
-    let workload: Vec<&str> = facts["workload"].as_array().unwrap().iter().map(|sql| sql.as_str().unwrap()).collect();
+    let workload: Vec<&str> =
+        facts["workload"].as_array().unwrap().iter().map(|sql| sql.as_str().unwrap()).collect();
     workload[..2].iter().for_each(|sql| db.execute(sql));
     let config = "{ connector_name: employees_pg, database: employees, schema: true }";
     let transform = format!("{{ use: debezium, config: {config} }}");
@@ -88,7 +93,8 @@ fn a_change_is_field_by_field_what_debezium_makes_of_it() {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         leaves(&found["payload"], "", &mut ours);
         leaves(fact, "", &mut theirs);
-        let paths = |leaves: &[(String, Value)]| leaves.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
+        let paths =
+            |leaves: &[(String, Value)]| leaves.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
         assert_eq!(paths(&ours), paths(&theirs), "the same fields");
         for (path, fact) in &theirs {
             let (_, found) = ours.iter().find(|(known, _)| known == path).unwrap();
@@ -200,11 +206,22 @@ fn flags_wrap_payloads_behind_whatever_works_on_columns() {
     let wrapped = payload(event);
     pgcdc.stop_clean();
     assert_eq!(wrapped["id"], event.id.as_str());
-    assert_eq!(wrapped["data"], serde_json::json!({ "op": "INSERT", "table": "t", "row": { "id": 1 }, "old": null }));
+    assert_eq!(
+        wrapped["data"],
+        serde_json::json!({ "op": "INSERT", "table": "t", "row": { "id": 1 }, "old": null })
+    );
     assert_eq!((&wrapped["type"], &wrapped["source"]), (&"io.pgcdc.change.INSERT".into(), &"/shop".into()));
     assert!(wrapped["pgcdclsn"].is_i64() && wrapped["pgcdctxid"].is_i64());
 
-    let flags = ["--debezium-envelope", "--debezium-connector-name", "shop", "--debezium-database", "d", "--drop-columns", "note"];
+    let flags = [
+        "--debezium-envelope",
+        "--debezium-connector-name",
+        "shop",
+        "--debezium-database",
+        "d",
+        "--drop-columns",
+        "note",
+    ];
     let pgcdc = desk.start(&[&listen[..], &flags].concat(), &[]);
     db.wait_streaming();
     db.execute("insert into t values (2, 'n')");
@@ -227,7 +244,8 @@ fn every_sink_gets_the_new_payload_and_rows_keep_their_order() {
         db.execute(&format!("update t set n = {n}"));
     }
     let printed = payloads(&pgcdc, 120);
-    let posted: Vec<Value> = receiver.wait_accepted(120).iter().map(|taken| payload(&taken.event())).collect();
+    let posted: Vec<Value> =
+        receiver.wait_accepted(120).iter().map(|taken| payload(&taken.event())).collect();
     pgcdc.stop_clean();
     for id in 1..=20 {
         let of = |all: &[Value]| -> Vec<Value> {
@@ -246,7 +264,8 @@ fn a_value_without_a_place_in_debezium_s_types_is_dead_lettered_alone() {
     let pgcdc = desk.run(&Manifest::wal(&db).transform(transform).stdout());
     db.wait_streaming();
     db.execute("insert into t values (1, 1), (2, 'NaN'), (3, 3)");
-    let ids: Vec<Value> = payloads(&pgcdc, 2).iter().map(|one| one["payload"]["after"]["id"].clone()).collect();
+    let ids: Vec<Value> =
+        payloads(&pgcdc, 2).iter().map(|one| one["payload"]["after"]["id"].clone()).collect();
     assert_eq!(ids, [1, 3]);
     let letter = pgcdc.stderr().wait_line(0, "\"adapter\":\"out\"");
     assert!(letter.contains("the column price") && letter.contains("decimal: string"), "{letter}");

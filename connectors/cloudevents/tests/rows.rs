@@ -77,8 +77,7 @@ fn payloads_without_a_row_are_data_too() {
 fn the_key_of_the_row_stays_beside_the_new_payload() {
     let batch = ITEMS.batch(&[(Op::Insert, None, Some(&[Some("7"), Some("x")]))]).unwrap();
     let applied = testing::block_on(async {
-        let transform =
-            CloudEvents::open(testing::config("{}").unwrap(), &Context::default()).await.unwrap();
+        let transform = CloudEvents::open(testing::config("{}").unwrap(), &Context::default()).await.unwrap();
         transform.apply(&batch).await.unwrap()
     });
     let rows = applied.batches[0].read().unwrap();

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn small_numbers_are_those_of_two_s_complement() {
-        for number in [0_i64, 1, -1, 127, 128, -128, -129, 255, 256, 32767, -32768, 123_456_789_012, i64::MIN] {
+        for number in [0_i64, 1, -1, 127, 128, -128, -129, 255, 256, 32767, -32768, 123_456_789_012, i64::MIN]
+        {
             let text = number.unsigned_abs().to_string();
             let bytes = twos_complement(text.as_bytes(), number < 0);
             let fill = if number < 0 { 0xFF } else { 0 };

@@ -84,7 +84,9 @@ impl<'d, 'a> Writer<'d, 'a> {
         let row = Object::parse(payload).filter(is_row_event);
         let text = |key: &str| row.as_ref().and_then(|row| row.text(key));
         let (schema, table) = match &row {
-            Some(_) => (text("schema").unwrap_or_else(|| "public".to_owned()), text("table").unwrap_or_default()),
+            Some(_) => {
+                (text("schema").unwrap_or_else(|| "public".to_owned()), text("table").unwrap_or_default())
+            }
             None => ("public".to_owned(), String::new()),
         };
         let side = |key: &str| row.as_ref().and_then(|row| row.get(key)).unwrap_or("null");

@@ -25,7 +25,9 @@ pub(crate) fn envelope(name: &str, table: Option<&Table<'_>>) -> String {
                 "{{\"type\":\"struct\",\"fields\":[{fields}],\"optional\":true,\"name\":{value},\"field\":\"{side}\"}}"
             )
         }
-        None => format!("{{{},\"field\":\"{side}\"}}", Form::Text(Some("io.debezium.data.Json")).schema(true)),
+        None => {
+            format!("{{{},\"field\":\"{side}\"}}", Form::Text(Some("io.debezium.data.Json")).schema(true))
+        }
     };
     let (before, after, envelope) = (side("before"), side("after"), quoted(&format!("{name}.Envelope")));
     format!(

@@ -14,10 +14,13 @@ const PGCDC: &str = "pgcdc";
 pub(crate) fn write_source(out: &mut Vec<u8>, of: &Debezium, event: &Event<'_>, schema: &str, table: &str) {
     let at_us = payload::committed_us(event).unwrap_or_else(|| event.view().detected_us());
     let lsn = payload::lsn(event);
-    out.extend_from_slice(format!("{{\"version\":\"{PGCDC}\",\"connector\":\"{PGCDC}\",\"name\":").as_bytes());
+    out.extend_from_slice(
+        format!("{{\"version\":\"{PGCDC}\",\"connector\":\"{PGCDC}\",\"name\":").as_bytes(),
+    );
     write_string(out, of.options.connector_name.as_bytes());
     out.extend_from_slice(
-        format!(",\"ts_ms\":{},\"snapshot\":\"{}\",\"db\":", at_us.div_euclid(1_000), snapshot(event)).as_bytes(),
+        format!(",\"ts_ms\":{},\"snapshot\":\"{}\",\"db\":", at_us.div_euclid(1_000), snapshot(event))
+            .as_bytes(),
     );
     write_string(out, of.options.database.as_bytes());
     out.extend_from_slice(b",\"sequence\":");
@@ -69,11 +72,8 @@ pub(crate) fn transaction_id(event: &Event<'_>) -> Option<String> {
 /// Writes when the event was seen here.
 pub(crate) fn write_times(out: &mut Vec<u8>, event: &Event<'_>) {
     let at_us = event.view().detected_us();
-    let times = format!(
-        ",\"ts_ms\":{},\"ts_us\":{at_us},\"ts_ns\":{}",
-        at_us.div_euclid(1_000),
-        nanos(at_us)
-    );
+    let times =
+        format!(",\"ts_ms\":{},\"ts_us\":{at_us},\"ts_ns\":{}", at_us.div_euclid(1_000), nanos(at_us));
     out.extend_from_slice(times.as_bytes());
 }
 

@@ -24,13 +24,20 @@ pub(crate) enum Form {
     /// So many bits, or as many as there are.
     Bits(Option<u32>),
     /// With as many digits behind the point, of so many.
-    Decimal { scale: i32, precision: u32 },
+    Decimal {
+        scale: i32,
+        precision: u32,
+    },
     VariableDecimal,
     Date,
     /// To the millisecond, or to the microsecond.
-    Time { millis: bool },
+    Time {
+        millis: bool,
+    },
     ZonedTime,
-    Timestamp { millis: bool },
+    Timestamp {
+        millis: bool,
+    },
     ZonedTimestamp,
     Interval,
     Array(Box<Form>, u8),
@@ -120,9 +127,7 @@ impl Form {
             }
             Form::ZonedTimestamp => ("string", Some("io.debezium.time.ZonedTimestamp"), String::new()),
             Form::Interval => ("int64", Some("io.debezium.time.MicroDuration"), String::new()),
-            Form::Array(element, _) => {
-                ("array", None, format!(",\"items\":{{{}}}", element.schema(true)))
-            }
+            Form::Array(element, _) => ("array", None, format!(",\"items\":{{{}}}", element.schema(true))),
         };
         let name = name.map(|name| format!(",\"name\":\"{name}\",\"version\":1")).unwrap_or_default();
         plain(ty, optional) + &name + &more
@@ -134,7 +139,8 @@ fn plain(ty: &str, optional: bool) -> String {
 }
 
 fn parameters(said: &[(&str, String)]) -> String {
-    let said: Vec<String> = said.iter().map(|(name, value)| format!("{}:\"{value}\"", quoted(name))).collect();
+    let said: Vec<String> =
+        said.iter().map(|(name, value)| format!("{}:\"{value}\"", quoted(name))).collect();
     format!(",\"parameters\":{{{}}}", said.join(","))
 }
 
@@ -146,7 +152,10 @@ mod tests {
     fn the_modifier_of_a_numeric_is_precision_and_scale() {
         let of = |typmod| Form::numeric(typmod, Decimal::Precise);
         assert_eq!(of((10 << 16 | 2) + 4), Form::Decimal { scale: 2, precision: 10 });
-        assert_eq!(of((3 << 16 | (-2_i32).cast_unsigned().cast_signed() & 0x7ff) + 4), Form::Decimal { scale: -2, precision: 3 });
+        assert_eq!(
+            of((3 << 16 | (-2_i32).cast_unsigned().cast_signed() & 0x7ff) + 4),
+            Form::Decimal { scale: -2, precision: 3 }
+        );
         assert_eq!(of(-1), Form::VariableDecimal);
         assert_eq!(Form::numeric(-1, Decimal::String), Form::Text(None));
     }

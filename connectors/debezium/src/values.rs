@@ -39,7 +39,12 @@ impl<'a> Table<'a> {
     }
 
     /// A row, or null.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, row: Option<RawTuple<'_>>, unavailable: &str) -> Result<()> {
+    pub(crate) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        row: Option<RawTuple<'_>>,
+        unavailable: &str,
+    ) -> Result<()> {
         let Some(row) = row else {
             out.extend_from_slice(b"null");
             return Ok(());
@@ -119,7 +124,9 @@ fn write_value(out: &mut Vec<u8>, form: &Form, text: &str) -> Option<()> {
         Form::Bit => out.extend_from_slice(if text == "1" { b"true" } else { b"false" }),
         Form::Int(_) => whole(text.parse().ok())?,
         // JSON has no NaN and no infinity: a text, as Jackson has it.
-        Form::Float | Form::Double if check::is_number(text.as_bytes()) => out.extend_from_slice(text.as_bytes()),
+        Form::Float | Form::Double if check::is_number(text.as_bytes()) => {
+            out.extend_from_slice(text.as_bytes())
+        }
         Form::Float | Form::Double | Form::Text(_) => write_string(out, text.as_bytes()),
         Form::Bytes => write_base64(out, &unhex(text.strip_prefix("\\x")?)?),
         Form::Bits(_) => write_base64(out, &little_endian(text)?),
@@ -203,7 +210,9 @@ mod tests {
             assert_eq!(written(&form, text).as_deref(), Some(expected), "{form:?}");
         }
         let decimal = Form::Decimal { scale: 2, precision: 10 };
-        for (form, text) in [(decimal, "NaN"), (Form::Date, "infinity"), (Form::Bytes, "x"), (Form::Int(16), "a")] {
+        for (form, text) in
+            [(decimal, "NaN"), (Form::Date, "infinity"), (Form::Bytes, "x"), (Form::Int(16), "a")]
+        {
             assert_eq!(written(&form, text), None, "{form:?}");
         }
     }

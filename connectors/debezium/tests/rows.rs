@@ -72,7 +72,8 @@ fn both_sides_of_a_row_by_operation() {
 
 #[test]
 fn digits_stay_as_they_are() {
-    let batch = ITEMS.batch(&[(Op::Insert, None, Some(&[Some("1"), None, Some("9007199254740993.10")]))]).unwrap();
+    let batch =
+        ITEMS.batch(&[(Op::Insert, None, Some(&[Some("1"), None, Some("9007199254740993.10")]))]).unwrap();
     let applied = testing::block_on(async {
         let debezium = Debezium::open(testing::config("{}").unwrap(), &Context::default()).await.unwrap();
         debezium.apply(&batch).await.unwrap()
@@ -86,9 +87,15 @@ fn where_it_is_from_and_when() {
     let payload = one("{}", &event(Op::Notify, "", BodyDef::Json(r#"{"a":1}"#)));
     let source = &payload["source"];
     assert_eq!((&source["lsn"], &source["txId"]), (&json!(400), &json!(771)));
-    assert_eq!((&source["ts_ms"], &source["ts_us"], &source["ts_ns"]), (&json!(1), &json!(1500), &json!(1_500_000)));
+    assert_eq!(
+        (&source["ts_ms"], &source["ts_us"], &source["ts_ns"]),
+        (&json!(1), &json!(1500), &json!(1_500_000))
+    );
     assert_eq!(source["sequence"], r#"["500","400"]"#);
-    assert_eq!(payload["transaction"], json!({ "id": "771:500", "total_order": 3, "data_collection_order": 3 }));
+    assert_eq!(
+        payload["transaction"],
+        json!({ "id": "771:500", "total_order": 3, "data_collection_order": 3 })
+    );
     for time in ["ts_ms", "ts_us", "ts_ns"] {
         assert_eq!(payload[time], 0, "detected at");
     }
@@ -105,7 +112,11 @@ fn free_form_payloads_are_what_came_after_and_nobody_s_operation() {
     ];
     for (op, particulars, letter) in letters {
         let payload = one("{}", &event(op, particulars, BodyDef::Json(r#"{"a":1}"#)));
-        assert_eq!((&payload["op"], &payload["after"]), (&json!(letter), &json!({ "a": 1 })), "{particulars}");
+        assert_eq!(
+            (&payload["op"], &payload["after"]),
+            (&json!(letter), &json!({ "a": 1 })),
+            "{particulars}"
+        );
         assert_eq!(payload["before"], Json::Null);
     }
     assert_eq!(one("{}", &event(Op::Notify, "", BodyDef::Text("plain")))["after"], "plain");
@@ -119,10 +130,16 @@ fn what_a_trigger_sent_is_a_change_of_a_row() {
         one("{}", &testing::payloads(&[&text]).unwrap())
     };
     let update = trigger("UPDATE");
-    assert_eq!((&update["op"], &update["before"], &update["after"]), (&json!("u"), &json!({"id":2}), &json!({"id":1.1})));
+    assert_eq!(
+        (&update["op"], &update["before"], &update["after"]),
+        (&json!("u"), &json!({"id":2}), &json!({"id":1.1}))
+    );
     assert_eq!(update["source"]["table"], "t");
     let delete = trigger("DELETE");
-    assert_eq!((&delete["op"], &delete["before"], &delete["after"]), (&json!("d"), &json!({"id":1.1}), &Json::Null));
+    assert_eq!(
+        (&delete["op"], &delete["before"], &delete["after"]),
+        (&json!("d"), &json!({"id":1.1}), &Json::Null)
+    );
     let insert = trigger("INSERT");
     assert_eq!((&insert["op"], &insert["before"]), (&json!("c"), &Json::Null));
 }
@@ -135,8 +152,10 @@ fn messages_and_the_ends_of_transactions_are_not_taken_for_rows() {
     assert_eq!((text.get("before"), text.get("after")), (None, None));
     let bytes = message(r#"{"prefix":"p","content":"//4=","encoding":"base64","transactional":true}"#);
     assert_eq!(bytes["message"]["content"], "//4=");
-    let commit = one("{}", &event(Op::Commit, "", BodyDef::Json(r#"{"xid":771,"commit_time":"x","event_count":2}"#)));
-    let expected = json!({ "status": "END", "id": "771:500", "event_count": 2, "data_collections": null, "ts_ms": 1 });
+    let commit =
+        one("{}", &event(Op::Commit, "", BodyDef::Json(r#"{"xid":771,"commit_time":"x","event_count":2}"#)));
+    let expected =
+        json!({ "status": "END", "id": "771:500", "event_count": 2, "data_collections": null, "ts_ms": 1 });
     assert_eq!(commit, expected);
     let begin = one("{}", &event(Op::Begin, "", BodyDef::Json(r#"{"xid":771,"commit_time":"x"}"#)));
     assert_eq!((&begin["status"], &begin["event_count"]), (&json!("BEGIN"), &Json::Null));
@@ -177,8 +196,12 @@ fn every_schema_names_the_fields_that_are_there() {
     ];
     for batch in batches {
         let wrapped = one(config, &batch);
-        let names: Vec<&str> =
-            wrapped["schema"]["fields"].as_array().unwrap().iter().map(|f| f["field"].as_str().unwrap()).collect();
+        let names: Vec<&str> = wrapped["schema"]["fields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["field"].as_str().unwrap())
+            .collect();
         let mut there: Vec<&String> = wrapped["payload"].as_object().unwrap().keys().collect();
         let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         names.sort_unstable();

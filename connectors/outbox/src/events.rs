@@ -8,9 +8,7 @@ use std::collections::HashMap;
 
 use pgcdc_sdk::layout::json::check;
 use pgcdc_sdk::layout::writer::BodyDef;
-use pgcdc_sdk::layout::{
-    BatchWriter, ColumnDef, EventDef, Kind, Op, RelationDef, TypeDef, WriteError,
-};
+use pgcdc_sdk::layout::{BatchWriter, ColumnDef, EventDef, Kind, Op, RelationDef, TypeDef, WriteError};
 use pgcdc_sdk::object::quoted;
 use pgcdc_sdk::{Error, Result, id};
 
@@ -180,7 +178,10 @@ mod tests {
 
     fn printed(rows: &[Row]) -> Vec<pgcdc_sdk::config::Json> {
         let batches = outbox().batches(rows).unwrap();
-        batches.iter().flat_map(|(bytes, _)| testing::printed(&Batch::build(bytes).unwrap()).unwrap()).collect()
+        batches
+            .iter()
+            .flat_map(|(bytes, _)| testing::printed(&Batch::build(bytes).unwrap()).unwrap())
+            .collect()
     }
 
     #[test]
@@ -190,7 +191,10 @@ mod tests {
         let insert = Row { operation: "INSERT".into(), ..row("43", "null") };
         let events = printed(&[row(uuid, r#"{"a":1.10}"#), number.clone(), insert]);
         assert_eq!(events[0]["id"], uuid);
-        assert_eq!((&events[0]["channel"], &events[0]["operation"]), (&"outbox.orders".into(), &"paid".into()));
+        assert_eq!(
+            (&events[0]["channel"], &events[0]["operation"]),
+            (&"outbox.orders".into(), &"paid".into())
+        );
         assert_eq!(events[0]["payload"].to_string(), r#"{"a":1.1}"#);
         assert_eq!((&events[1]["payload"], &events[1]["operation"]), (&"plain".into(), &"NOTIFY".into()));
         assert_eq!((&events[2]["payload"], &events[2]["operation"]), (&().into(), &"INSERT".into()));
@@ -205,7 +209,8 @@ mod tests {
         let rows = [row("1", "{}"), Row { key: None, ..row("2", "{}") }];
         let batches = outbox().batches(&rows).unwrap();
         let view = View::parse(&batches[0].0).unwrap();
-        let keys: Vec<_> = view.events().map(|event| event.after().map(|row| format!("{:?}", row.get(0)))).collect();
+        let keys: Vec<_> =
+            view.events().map(|event| event.after().map(|row| format!("{:?}", row.get(0)))).collect();
         assert_eq!(keys, [Some("Value(\"k\")".to_owned()), None]);
         assert!(view.relation(0).unwrap().column(0).unwrap().primary());
     }
@@ -216,7 +221,10 @@ mod tests {
         let batches = outbox().batches(&[large]).unwrap();
         let view = View::parse(&batches[0].0).unwrap();
         let particulars = view.event(0).unwrap().particulars().to_owned();
-        assert!(particulars.contains(r#""refused":{"code":"too-large","message":"the payload of the outbox row 7 has"#));
+        assert!(
+            particulars
+                .contains(r#""refused":{"code":"too-large","message":"the payload of the outbox row 7 has"#)
+        );
         assert!(particulars.contains(r#""operation":"paid""#));
     }
 

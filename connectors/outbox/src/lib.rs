@@ -51,10 +51,10 @@ impl Source for Outbox {
         let table = Table::find(&options).await?;
         if table.order != options.columns.seq {
             let order = &table.order;
-            log::info("outbox has no column that counts its rows: those of one transaction have no order of their own", &[
-                ("table", &options.table),
-                ("order", order),
-            ]);
+            log::info(
+                "outbox has no column that counts its rows: those of one transaction have no order of their own",
+                &[("table", &options.table), ("order", order)],
+            );
         }
         let parts = Parts::new(options.partitions, options.partitions_max);
         let (ledger, waiting) = (RefCell::default(), Cell::default());
@@ -137,7 +137,10 @@ impl Outbox {
                 log::info("another pgcdc reads the outbox: waiting for it to end", &[("table", table)]);
             }
             parts::Change::Has(parts) => {
-                log::info("reads the outbox", &[("table", table), ("parts", &parts), ("of", &self.options.partitions)]);
+                log::info(
+                    "reads the outbox",
+                    &[("table", table), ("parts", &parts), ("of", &self.options.partitions)],
+                );
             }
         }
     }
@@ -153,11 +156,10 @@ impl Outbox {
             if let Err(error) =
                 postgres::query(&self.options.db, &self.table.done, params, ANSWER_BYTES_MAX).await
             {
-                log::warn("delivered rows are still in the outbox: again, later", &[
-                    ("table", &self.options.table),
-                    ("rows", &ids.len()),
-                    ("error", &error),
-                ]);
+                log::warn(
+                    "delivered rows are still in the outbox: again, later",
+                    &[("table", &self.options.table), ("rows", &ids.len()), ("error", &error)],
+                );
                 self.ledger.borrow_mut().put_back(ids);
                 return;
             }

@@ -53,7 +53,8 @@ impl Table {
 
     fn new(options: &Options, found: &Found) -> Result<Self> {
         let names = &options.columns;
-        let of = |name: &str| found.columns.iter().find(|(known, _)| known == name).map(|(_, ty)| ty.as_str());
+        let of =
+            |name: &str| found.columns.iter().find(|(known, _)| known == name).map(|(_, ty)| ty.as_str());
         let table = format!("{}.{}", quoted(&found.schema), quoted(&found.name));
         let needed = |name: &str, property: &str| {
             of(name).ok_or_else(|| {
@@ -127,7 +128,8 @@ impl Table {
         );
         // The first column is for the order alone.
         let read = format!(
-            "select a::text, b, c, d, e, f, g, h from ({read}) as found(a, b, c, d, e, f, g, h) order by a nulls first"
+            "select place::text as at, b, c, d, e, f, g, h from ({read}) as found(place, b, c, d, e, f, g, h) \
+             order by place nulls first"
         );
         let done = match options.keep_processed {
             true => format!("update {table} set {} = now()", quoted(&names.processed_at)),
@@ -201,16 +203,24 @@ mod tests {
     fn names_are_quoted_and_ids_keep_their_type() {
         let table = table(r#"{"db":"db"}"#, &OURS).unwrap();
         assert!(table.read.contains(r#"from "s"."o""x""#), "{}", table.read);
-        assert!(table.read.contains(r#"where "processed_at" is null and exists (select from lock where held)"#));
+        assert!(
+            table.read.contains(r#"where "processed_at" is null and exists (select from lock where held)"#)
+        );
         assert!(table.read.contains(r#"order by "seq" limit $3::int for update skip locked"#));
-        assert!(table.done.starts_with(r#"delete from "s"."o""x" where "id" = any (array(select value::uuid from"#));
+        assert!(
+            table
+                .done
+                .starts_with(r#"delete from "s"."o""x" where "id" = any (array(select value::uuid from"#)
+        );
         assert_eq!((table.order.as_str(), table.image.as_str()), ("seq", "d\0s\0o\"x"));
     }
 
     #[test]
     fn a_row_that_is_kept_gets_a_time_once() {
         let table = table(r#"{"db":"db","keep_processed":true}"#, &OURS).unwrap();
-        assert!(table.done.contains(r#"set "processed_at" = now() where "processed_at" is null and "id" = any"#));
+        assert!(
+            table.done.contains(r#"set "processed_at" = now() where "processed_at" is null and "id" = any"#)
+        );
     }
 
     #[test]

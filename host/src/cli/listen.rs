@@ -146,7 +146,9 @@ impl Build<'_> {
 
     /// `--debezium-envelope` and `--cloudevents-envelope`; what these transforms have of options has flags of its own.
     fn envelopes(&mut self, listen: &Listen) {
-        for (name, wanted) in ENVELOPES.into_iter().zip([listen.debezium_envelope, listen.cloudevents_envelope]) {
+        for (name, wanted) in
+            ENVELOPES.into_iter().zip([listen.debezium_envelope, listen.cloudevents_envelope])
+        {
             if wanted {
                 self.known(Kind::Transform, &format!("--{name}-envelope"), name);
                 self.transform(name);

@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn facts_are_wishes_and_unknown_ones_are_passed_over() {
         assert_eq!(Facts::parse("").unwrap().pause(), Duration::ZERO);
-        assert_eq!(Facts::parse(r#"{"ask-again-after-ms":500,"x":1}"#).unwrap().pause(), Duration::from_millis(500));
+        assert_eq!(
+            Facts::parse(r#"{"ask-again-after-ms":500,"x":1}"#).unwrap().pause(),
+            Duration::from_millis(500)
+        );
         let for_ever = format!("{{\"ask-again-after-ms\":{}}}", u64::MAX);
         assert_eq!(Facts::parse(&for_ever).unwrap().pause(), ASK_AGAIN_MAX);
         assert!(Facts::parse("[]").is_err() && Facts::parse(r#"{"ask-again-after-ms":-1}"#).is_err());

@@ -14,9 +14,9 @@
 mod checkpointer;
 mod lag;
 mod link;
+mod living;
 pub(crate) mod pressure;
 mod runner;
-mod living;
 pub(crate) mod takeover;
 
 pub(crate) use checkpointer::{Checkpointer, key};

@@ -53,7 +53,9 @@ mod tests {
         let id = parse_uuid("01a203a7-cd9c-7a46-af52-ca3ad3ffb5eb").unwrap();
         assert_eq!((id[0], id[15]), (0x01, 0xeb));
         let zero = "00000000-0000-0000-0000-000000000000";
-        for bad in ["", "7", zero, "01a203a7-cd9c-7a46-af52-ca3ad3ffb5eg", "01a203a7cd9c7a46af52ca3ad3ffb5eb0000"] {
+        for bad in
+            ["", "7", zero, "01a203a7-cd9c-7a46-af52-ca3ad3ffb5eg", "01a203a7cd9c7a46af52ca3ad3ffb5eb0000"]
+        {
             assert_eq!(parse_uuid(bad), None, "{bad}");
         }
     }
