@@ -48,5 +48,6 @@ pub mod pgoutput;
 pub mod pressure;
 pub mod published;
 pub mod resume;
+pub mod settled;
 pub mod streamed;
 pub mod tracker;

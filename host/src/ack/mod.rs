@@ -10,6 +10,7 @@
 //! Invariants. Every lane answers for a batch exactly once; a receipt that is dropped unanswered holds the frontier for good.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,6 +18,7 @@ use pgcdc_core::acks::Acks as Books;
 pub(crate) use pgcdc_core::acks::Standing;
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::order_key::OrderKey;
+use pgcdc_core::settled::Settled;
 use pgcdc_core::tracker::Refused;
 use tokio::sync::Notify;
 
@@ -25,7 +27,9 @@ use crate::source::pressure::Valve;
 /// The receipts of one source.
 pub(crate) struct Acks {
     books: Mutex<Books>,
-    /// The frontier or a lane's mark has moved.
+    /// Batches without a place in an order, each of which is settled for itself.
+    unordered: Mutex<Settled>,
+    /// The frontier or a lane's mark has moved, or an unordered batch is done.
     pub(crate) moved: Notify,
     /// By lane: whether it gets anything now. None is open.
     valves: OnceLock<Vec<Valve>>,
@@ -34,11 +38,25 @@ pub(crate) struct Acks {
 impl Acks {
     /// For these lanes, each with what it had done before.
     pub(crate) fn new(lanes: Vec<(Arc<str>, LaneMark)>) -> Arc<Acks> {
-        Arc::new(Acks { books: Mutex::new(Books::new(lanes)), moved: Notify::new(), valves: OnceLock::new() })
+        Arc::new(Acks {
+            books: Mutex::new(Books::new(lanes)),
+            unordered: Mutex::default(),
+            moved: Notify::new(),
+            valves: OnceLock::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unordered(&self) -> MutexGuard<'_, Settled> {
+        self.unordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unordered batches that every lane has, in whatever order, since this was asked last.
+    pub(crate) fn take_settled(&self) -> Vec<Range<u64>> {
+        self.unordered().take()
     }
 
     /// Gives the lanes their valves, once, in their order.
@@ -60,6 +78,9 @@ impl Acks {
     pub(crate) fn deliver(self: &Arc<Self>, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Refused> {
         let mut books = self.lock();
         let number = books.deliver(last, bytes)?;
+        if last == OrderKey::EMPTY {
+            self.unordered().deliver(number, u32::try_from(books.lanes().len()).unwrap_or(u32::MAX));
+        }
         Ok(books.lanes().map(|lane| Receipt::new(Arc::clone(self), lane, number)).collect())
     }
 
@@ -76,7 +97,8 @@ impl Acks {
     fn settle(&self, lane: u32, number: u64) {
         let settled = self.lock().settle(lane, number);
         assert!(settled.is_ok(), "a receipt was answered twice: lane {lane}, batch {number}");
-        if settled == Ok(true) {
+        let done = self.unordered().answer(number);
+        if settled == Ok(true) || done {
             self.moved.notify_one();
         }
     }

@@ -171,6 +171,12 @@ pub struct Listen {
         value_delimiter = ','
     )]
     pub filter_operations: Vec<String>,
+    /// Wrap payloads in Debezium's envelope, behind whatever works on columns
+    #[arg(long)]
+    pub debezium_envelope: bool,
+    /// Wrap payloads in CloudEvents, behind whatever works on columns
+    #[arg(long)]
+    pub cloudevents_envelope: bool,
     /// Where refused changes are kept; `none` loses them [default: stderr]
     #[arg(long, value_name = "DLQ")]
     pub dlq: Option<String>,
@@ -226,6 +232,12 @@ pub struct Init {
     /// Publish every table; with --detector wal only
     #[arg(long)]
     pub all_tables: bool,
+    /// Print what a connector's own table is made with: outbox
+    #[arg(long, value_name = "CONNECTOR", conflicts_with_all = ["channel", "publication", "all_tables", "state"])]
+    pub adapter: Option<String>,
+    /// With --adapter outbox: the columns that Debezium's outbox event router has
+    #[arg(long, requires = "adapter")]
+    pub debezium: bool,
 }
 
 /// `pgcdc validate`.

@@ -2,6 +2,8 @@
 //!
 //! Invariants: every name is checked and quoted, none is pasted; running the SQL again changes nothing.
 
+mod outbox;
+
 use super::args::Init;
 
 /// PostgreSQL cuts longer names off.
@@ -11,6 +13,16 @@ const PAYLOAD_BYTES_MAX: u32 = 7_900;
 
 /// The SQL, with comments. The error is one line.
 pub fn sql(init: &Init) -> Result<String, String> {
+    match init.adapter.as_deref() {
+        None => {}
+        Some("outbox") => return outbox::sql(init),
+        Some(other) => {
+            return Err(format!(
+                "unknown adapter `{other}`: only outbox has a table of its own to make; for the tables of stores and \
+                 sinks see `pgcdc init --state`"
+            ));
+        }
+    }
     match init.detector.as_str() {
         "wal" => wal(init),
         "listen_notify" if init.all_tables => Err("--all-tables only works with --detector wal".to_owned()),

@@ -29,10 +29,12 @@ pub fn manifest(
     let mut build = Build { shipped, lookup, problems: Vec::new(), manifest: empty(listen, global) };
     build.select(listen, given);
     build.retries(listen);
+    build.envelopes(listen);
     for flag in &flags::table(shipped) {
         build.apply(flag, given.iter().find(|given| given.flag == flag.name));
     }
     build.fixed_lists(listen, given);
+    build.manifest.transforms.sort_by_key(|transform| is_envelope(&transform.uses.value));
     build.routes(&listen.route);
     build.priorities(&listen.adapter_priority);
     if build.problems.is_empty() { Ok(build.manifest) } else { Err(build.problems.join("\n")) }
@@ -55,6 +57,13 @@ fn empty(listen: &Listen, global: &Global) -> Manifest {
         settings: listen.host.overrides(global),
         place,
     }
+}
+
+/// Transforms that put a payload of their own in the place of rows, so that the others come before them.
+const ENVELOPES: [&str; 2] = ["debezium", "cloudevents"];
+
+fn is_envelope(uses: &Use) -> bool {
+    matches!(uses, Use::Shipped(name) if ENVELOPES.contains(&name.as_str()))
 }
 
 struct Build<'a> {
@@ -132,6 +141,18 @@ impl Build<'_> {
     fn retries(&mut self, listen: &Listen) {
         for sink in &mut self.manifest.sinks {
             sink.policy.retries = listen.retries;
+        }
+    }
+
+    /// `--debezium-envelope` and `--cloudevents-envelope`; what these transforms have of options has flags of its own.
+    fn envelopes(&mut self, listen: &Listen) {
+        for (name, wanted) in
+            ENVELOPES.into_iter().zip([listen.debezium_envelope, listen.cloudevents_envelope])
+        {
+            if wanted {
+                self.known(Kind::Transform, &format!("--{name}-envelope"), name);
+                self.transform(name);
+            }
         }
     }
 

@@ -468,7 +468,7 @@ impl Workshop {
         fanout: Fanout,
         acks: Arc<Acks>,
         stop: watch::Receiver<bool>,
-        living: watch::Sender<Option<Arc<Instance>>>,
+        living: watch::Sender<Option<source::Living>>,
     ) -> Runner {
         Runner {
             blueprint,

@@ -7,10 +7,9 @@ use pgcdc_core::checkpoint::Checkpoint;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::SourceLink;
-use crate::ack::{Acks, Standing};
+use super::{Living, SourceLink};
+use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
-use crate::component::instance::Instance;
 use crate::store::Memory;
 
 const EVERY: Duration = Duration::from_millis(200);
@@ -29,7 +28,7 @@ pub(crate) struct Checkpointer {
     pub(crate) acks: Arc<Acks>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) living: watch::Receiver<Option<Arc<Instance>>>,
+    pub(crate) living: watch::Receiver<Option<Living>>,
     /// True once the lanes have worked off everything: store a last time and end.
     pub(crate) drained: watch::Receiver<bool>,
 }
@@ -37,8 +36,6 @@ pub(crate) struct Checkpointer {
 #[derive(Default)]
 struct Last {
     bytes_done: u64,
-    /// Batches that the living instance was told of.
-    told: u64,
 }
 
 impl Checkpointer {
@@ -102,7 +99,7 @@ impl Checkpointer {
     async fn store(&self, last: &mut Last) -> Result<(), crate::store::Error> {
         let standing = self.acks.standing();
         last.bytes_done = standing.bytes_done;
-        self.tell(&standing, last).await;
+        self.tell().await;
         let Some((wal, storable)) = self.link.storable(standing.frontier) else { return Ok(()) };
         if !wal.temporary {
             let stored = self.link.checkpoint();
@@ -128,15 +125,11 @@ impl Checkpointer {
     }
 
     /// Names to a component source what is settled. It may free what it holds; nothing depends on its answer.
-    async fn tell(&self, standing: &Standing, last: &mut Last) {
-        if self.link.wal().is_some() || standing.frontier <= last.told {
-            return;
-        }
-        let settled: Vec<u64> = (last.told..standing.frontier).collect();
-        last.told = standing.frontier;
-        let instance = self.living.borrow().clone();
-        if let Some(instance) = instance {
-            let _ = instance.settled(settled).await;
+    async fn tell(&self) {
+        let settled = self.acks.take_settled();
+        let living = self.living.borrow().clone();
+        if let (Some(living), false) = (living, settled.is_empty()) {
+            living.tell(&settled).await;
         }
     }
 }

@@ -14,6 +14,7 @@
 mod checkpointer;
 mod lag;
 mod link;
+mod living;
 pub(crate) mod pressure;
 mod runner;
 pub(crate) mod takeover;
@@ -21,6 +22,7 @@ pub(crate) mod takeover;
 pub(crate) use checkpointer::{Checkpointer, key};
 pub(crate) use lag::watch as watch_lag;
 pub(crate) use link::SourceLink;
+pub(crate) use living::Living;
 pub(crate) use runner::{Runner, marks};
 
 use pgcdc_core::assembler::Refused;

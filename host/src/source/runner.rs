@@ -12,7 +12,8 @@ use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::owed::Owed;
 use tokio::sync::watch;
 
-use super::{SourceLink, pressure};
+use super::living::Facts;
+use super::{Living, SourceLink, pressure};
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
@@ -30,7 +31,7 @@ pub(crate) struct Runner {
     pub(crate) backoff: pgcdc_core::backoff::Settings,
     pub(crate) stop: watch::Receiver<bool>,
     /// The living instance, for the checkpointer to tell what is settled.
-    pub(crate) living: watch::Sender<Option<Arc<Instance>>>,
+    pub(crate) living: watch::Sender<Option<Living>>,
 }
 
 /// Why the loop of one instance ended.
@@ -111,11 +112,11 @@ impl Runner {
     }
 
     async fn read(&mut self, number: u32, reached: &mut OrderKey) -> End {
-        let instance = match self.open(number).await {
-            Ok(instance) => Arc::new(instance),
+        let (instance, facts) = match self.open(number).await {
+            Ok((instance, facts)) => (Arc::new(instance), facts),
             Err(failure) => return End::Failed(failure),
         };
-        self.living.send_replace(Some(Arc::clone(&instance)));
+        self.living.send_replace(Some(Living::new(Arc::clone(&instance), self.acks.delivered())));
         self.link.status.up();
         self.metrics.source_up(&self.link.name, true);
         let mut expected: Option<(u64, u64)> = None;
@@ -132,6 +133,9 @@ impl Runner {
             };
             self.link.status.up();
             self.metrics.source_up(&self.link.name, true);
+            if batches.is_empty() {
+                tokio::time::sleep(facts.pause()).await;
+            }
             for batch in batches {
                 if let Err(reason) = self.hand_on(batch, &mut expected, reached).await {
                     return End::Failed(Failure::Dead(reason.into()));
@@ -140,7 +144,7 @@ impl Runner {
         }
     }
 
-    async fn open(&self, number: u32) -> Result<Instance, Failure> {
+    async fn open(&self, number: u32) -> Result<(Instance, Facts), Failure> {
         let instance = Instance::start(&self.blueprint).await?;
         let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
         let strands = self.link.checkpoint().map(|checkpoint| checkpoint.strands).unwrap_or_default();
@@ -153,8 +157,9 @@ impl Runner {
             "instance": number,
             "resume": resume.collect::<Vec<_>>(),
         });
-        instance.open(self.config.clone(), context.to_string()).await?;
-        Ok(instance)
+        let facts = instance.open(self.config.clone(), context.to_string()).await?;
+        let facts = Facts::parse(&facts).map_err(|e| Failure::Dead(e.into()))?;
+        Ok((instance, facts))
     }
 
     /// One batch to the bus, without what the bus has had already. The error is the guest's fault.

@@ -5,6 +5,7 @@
 //! trap alone fails alone.
 
 mod account;
+mod refused;
 mod stage;
 
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(crate) struct Chain {
 impl Chain {
     /// What is to be delivered of this batch.
     pub(crate) async fn apply(&self, batch: Arc<Batch>) -> Derived {
-        let mut derived = Derived { batches: vec![batch], failed: Vec::new() };
+        let mut derived = refused::split(batch);
         for stage in &self.common {
             stage.advance(&mut derived).await;
         }

@@ -45,6 +45,7 @@ pub mod config;
 pub mod describe;
 mod error;
 mod host;
+pub mod id;
 mod kinds;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod linked;

@@ -33,6 +33,13 @@ impl Manifest {
         Self { detector, transforms: Vec::new(), sinks: Vec::new(), rest: String::new() }
     }
 
+    /// Any other detector, as a YAML flow value.
+    #[must_use]
+    pub fn of(detector: &str) -> Self {
+        let detector = detector.to_owned();
+        Self { detector, transforms: Vec::new(), sinks: Vec::new(), rest: String::new() }
+    }
+
     /// A transform for every sink, as a YAML flow value.
     #[must_use]
     pub fn transform(mut self, flow: &str) -> Self {

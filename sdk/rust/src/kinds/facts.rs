@@ -32,6 +32,13 @@ impl Facts {
         self.with("concurrency", u64::from(calls))
     }
 
+    /// Of a source: wait that long before asking again after an empty list. So a source that polls never has to wait
+    /// itself, and is free to be told what is settled.
+    #[must_use]
+    pub fn ask_again_after(self, pause: Duration) -> Self {
+        self.with("ask-again-after-ms", u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn with(mut self, name: &'static str, value: u64) -> Self {
         self.members.retain(|(known, _)| *known != name);
         self.members.push((name, value));

@@ -31,12 +31,14 @@ pub trait Source: Sized + 'static {
         Facts::default()
     }
 
-    /// Waits for changes; one call at a time. An empty list means: nothing yet, ask again. `Error::end` ends the
+    /// Waits for changes; one call at a time. An empty list means: nothing yet, ask again, after
+    /// [`Facts::ask_again_after`]. `Error::end` ends the
     /// source for good; after any other error the host opens a new instance.
     async fn next(&self) -> Result<Vec<Batch>>;
 
     /// These batches are durable in every lane, and the checkpoint that says so is stored. They are numbered
-    /// from 0 in the order in which `next` has returned them since this instance's `open`. May overlap `next`.
+    /// from 0 in the order in which `next` has returned them since this instance's `open`, and named
+    /// once, in whatever order they were settled. May overlap `next`.
     async fn settled(&self, _batches: &[u64]) -> Result<()> {
         Ok(())
     }
