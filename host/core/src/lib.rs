@@ -6,6 +6,7 @@
 //!
 //! - From WAL to batches: [`pgoutput`] (bytes to messages), [`catalog`] (types), [`assembler`] (messages to
 //!   batches).
+//! - From rows that are there already to batches: [`snapshot`] (what is asked for, and how far it is), [`assembler`].
 //! - Names of places: [`lsn`], [`order_key`], [`id`].
 //! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`acks`] (both, by batch), [`checkpoint`] (what
 //!   is stored), [`owed`] (what a lane still has to get).
@@ -47,4 +48,5 @@ pub mod owed;
 pub mod pgoutput;
 pub mod pressure;
 pub mod resume;
+pub mod snapshot;
 pub mod tracker;

@@ -18,6 +18,7 @@ mod pattern;
 mod refusal;
 mod row;
 mod settings;
+mod snapshot;
 mod tables;
 mod transaction;
 
@@ -27,6 +28,7 @@ pub use open_batch::{MESSAGE_CHANNEL, TXN_CHANNEL};
 pub use outcome::{Error, Fed, Finished, Reason, Refused};
 pub use pattern::{BadPattern, TableFilter, TablePattern};
 pub use settings::{BadSetting, EVENT_BYTES_MAX, EVENT_BYTES_MIN, Settings, Values};
+pub use snapshot::{SnapshotTable, Subject};
 
 use crate::catalog::{TypeCatalog, TypeRow};
 use crate::lsn::Lsn;
@@ -137,6 +139,9 @@ impl Assembler {
     fn begin(&mut self, begin: Begin) -> Result<Fed, Error> {
         if self.tx.is_some() {
             return unexpected("Begin", "the transaction before has not ended");
+        }
+        if self.known.settings.cut_at.take_if(|at| begin.commit_lsn >= *at).is_some() && self.batch.events() > 0 {
+            return Ok(Fed::Full);
         }
         self.tx = Some(Transaction::new(begin));
         Ok(Fed::Taken)
