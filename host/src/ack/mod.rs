@@ -58,8 +58,19 @@ impl Acks {
 
     /// Registers the next batch with every lane: a receipt for each, in the lanes' order.
     pub(crate) fn deliver(self: &Arc<Self>, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Refused> {
+        self.deliver_in("", last, bytes)
+    }
+
+    /// The same for a batch of a strand beside the WAL.
+    pub(crate) fn deliver_in(
+        self: &Arc<Self>,
+        strand: &str,
+        last: OrderKey,
+        bytes: u64,
+    ) -> Result<Vec<Receipt>, Refused> {
         let mut books = self.lock();
-        let number = books.deliver(last, bytes)?;
+        let strand = if strand.is_empty() { 0 } else { books.strand(strand) };
+        let number = books.deliver_in(strand, last, bytes)?;
         Ok(books.lanes().map(|lane| Receipt::new(Arc::clone(self), lane, number)).collect())
     }
 

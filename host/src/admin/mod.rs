@@ -5,6 +5,7 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 mod metrics_guard;
+mod metrics_snapshot;
 mod overview;
 pub mod panics;
 pub mod reload;

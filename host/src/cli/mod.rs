@@ -24,6 +24,7 @@ mod memory;
 mod policy_flags;
 mod pressure_flags;
 mod signals;
+pub mod snapshot;
 mod standby;
 pub mod status;
 mod table;

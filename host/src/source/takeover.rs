@@ -33,7 +33,10 @@ pub(crate) fn ask_again_ms(code: &str) -> Option<u64> {
 pub(crate) async fn open(link: &SourceLink, params: &Params, options: Options) -> Result<Session, Error> {
     let slot_wait = options.slot_wait()?;
     let persistent = options.persistent_slot;
-    let opened = wal::open(params, options, link.stored_wal()).await;
+    let record = link.record().map_err(|error| {
+        Error::unfit(Kind::Conflict, "record", error.to_string(), "run `pgcdc checkpoint reset`, and begin anew")
+    })?;
+    let opened = wal::open_joined(params, options, link.stored_wal(), &record).await;
     if let Err(Error::Unfit { code: SLOT_ACTIVE, message, .. }) = &opened {
         let waited = link.waits_for_slot();
         return match slot_wait {

@@ -73,17 +73,24 @@ impl Connection {
         Ok(read_history(text))
     }
 
-    /// Creates a slot for pgoutput and returns its consistent point. Waits for transactions that are
-    /// running, however long they take.
-    pub(super) async fn create_slot(&mut self, name: &str, temporary: bool) -> Result<Lsn, Error> {
+    /// Creates a slot for pgoutput and returns its consistent point, and the snapshot of it, if that is to be exported: it
+    /// lives until the next command. Waits for transactions that are running, however long they take.
+    pub(super) async fn create_slot(
+        &mut self,
+        name: &str,
+        temporary: bool,
+        export: bool,
+    ) -> Result<(Lsn, Option<String>), Error> {
         let temporary = if temporary { " TEMPORARY" } else { "" };
-        let command = format!(
-            "CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-            quote_name(name)
-        );
+        let export = if export { "EXPORT_SNAPSHOT" } else { "NOEXPORT_SNAPSHOT" };
+        let command =
+            format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {export}", quote_name(name));
         let rows = self.command(&command, "creating the replication slot").await?;
         let point = rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok());
-        point.ok_or_else(|| Error::protocol(self.place(), "the slot was created without a consistent point"))
+        let snapshot = rows.first().and_then(|row| row.get(2)?.clone()).filter(|name| !name.is_empty());
+        let point = point
+            .ok_or_else(|| Error::protocol(self.place(), "the slot was created without a consistent point"))?;
+        Ok((point, snapshot))
     }
 
     /// Turns the connection into a stream of changes from `at` on.

@@ -22,15 +22,15 @@
 //! Reconnecting and waiting are the caller's; an error says whether trying again can help.
 
 mod connection;
-mod input;
+pub(crate) mod input;
 mod open;
 mod options;
 pub(crate) mod own;
 mod progress;
 mod publication;
-mod queue;
+pub(crate) mod queue;
 mod server;
-mod side;
+pub(crate) mod side;
 mod status;
 mod stream;
 
@@ -46,11 +46,13 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::postgres::Error;
+use crate::snapshot::{Joined, Joint};
 use queue::Queue;
 use side::Side;
 use status::Signals;
 
 pub use open::open;
+pub(crate) use open::open_joined;
 pub use options::{Options, Values};
 pub use progress::{Progress, Status};
 pub use server::Lag;
@@ -131,6 +133,8 @@ pub struct Session {
     progress: Arc<Progress>,
     signals: Arc<Signals>,
     side: Arc<Side>,
+    /// The snapshot that stands in the stream, until it is read.
+    joint: Option<Mutex<Joint>>,
     /// Reader and writer; aborted when the session is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -143,6 +147,22 @@ impl Session {
             Some(result) => result,
             None => Err(Error::unfit(Kind::Unavailable, "ended", "the session has ended", "open a new one")),
         }
+    }
+
+    /// The same, with the rows of a snapshot in their place, if there is one.
+    pub(crate) async fn joined(&self) -> Result<Vec<Joined>, Error> {
+        let Some(joint) = &self.joint else {
+            return Ok(self.next().await?.into_iter().map(Joined::Wal).collect());
+        };
+        match joint.lock().await.next(&self.queue, &self.progress).await {
+            Some(result) => result,
+            None => Err(Error::unfit(Kind::Unavailable, "ended", "the session has ended", "open a new one")),
+        }
+    }
+
+    /// How many rows the snapshot in the stream has, as far as the server knows.
+    pub(crate) async fn snapshot_estimate(&self) -> Option<u64> {
+        self.joint.as_ref()?.lock().await.estimate()
     }
 
     /// What is true of this session.

@@ -14,6 +14,7 @@ use pgcdc_core::error::Kind;
 use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::{Decision, Halt, HaltCode, ServerFacts, Stored, decide};
+use pgcdc_core::snapshot::record::Record;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -31,6 +32,7 @@ use super::status::{self, Signals};
 use super::stream::{CHANGE_HEAD_BYTES, Reader};
 use super::{Facts, Session, Started};
 use crate::postgres::{self, Error, Params, Wire};
+use crate::snapshot::{self, Joint};
 
 /// Batches that may wait for the host.
 const BATCHES_MAX: usize = 1_024;
@@ -39,11 +41,21 @@ const SLOT_NEWS_EVERY: Duration = Duration::from_secs(5);
 /// Opens a session that reads the WAL of the parameters' database. `stored` is what the host has stored
 /// for this source; a temporary slot cannot go on there, and ignores it.
 pub async fn open(params: &Params, options: Options, stored: Option<Stored>) -> Result<Session, Error> {
+    open_joined(params, options, stored, &Record::default()).await
+}
+
+/// The same; with `snapshot_first`, what is not on `record` is read, and stands in the stream.
+pub(crate) async fn open_joined(
+    params: &Params,
+    options: Options,
+    stored: Option<Stored>,
+    record: &Record,
+) -> Result<Session, Error> {
     let plan = options.plan()?;
     let (session, connection) = tokio::try_join!(postgres::Session::open(params), Connection::open(params))?;
     let server = server::inspect(&session).await?;
-    let opening = Opening { plan, options, session, connection, server };
-    opening.start(params, stored).await
+    let opening = Opening { plan, options, session, connection, server, exported: None };
+    opening.start(params, stored, record).await
 }
 
 struct Opening {
@@ -52,10 +64,17 @@ struct Opening {
     session: postgres::Session,
     connection: Connection,
     server: Server,
+    /// The snapshot of the slot that was just created.
+    exported: Option<String>,
 }
 
 impl Opening {
-    async fn start(mut self, params: &Params, stored: Option<Stored>) -> Result<Session, Error> {
+    async fn start(
+        mut self,
+        params: &Params,
+        stored: Option<Stored>,
+        record: &Record,
+    ) -> Result<Session, Error> {
         let system = self.connection.identify().await?;
         let found = match &self.plan.slot {
             Some(name) => server::slot(&self.session, name).await?,
@@ -95,7 +114,42 @@ impl Opening {
         if all && self.plan.tables.include.is_empty() {
             self.plan.tables.exclude.extend(own::tables(&self.session).await?);
         }
-        self.run(params, facts).await
+        let mut settings = self.settings(&facts.identity);
+        let joint = match self.options.snapshot_first && !record.done {
+            true => Some(self.join(params, &facts, record, &mut settings).await?),
+            false => None,
+        };
+        self.run(params, facts, settings, joint).await
+    }
+
+    /// The snapshot of the slot that was just created; or, for what is left of an earlier one, that of a slot in passing.
+    async fn join(
+        &mut self,
+        params: &Params,
+        facts: &Facts,
+        record: &Record,
+        settings: &mut Settings,
+    ) -> Result<Joint, Error> {
+        let plan = snapshot::Plan {
+            params,
+            publication: &self.plan.publication,
+            tables: &self.plan.tables,
+            record,
+            origin: settings.origin,
+            settings,
+        };
+        if let Some(exported) = self.exported.take() {
+            return Joint::open(&plan, facts.start, &exported).await;
+        }
+        tracing::info!(slot = facts.identity.slot, "the rows that are not on record are read in a new snapshot");
+        let mut passing = Connection::open(params).await?;
+        let name = temporary_name();
+        let (point, exported) = create_slot(&mut passing, &self.session, &name, true, true).await?;
+        let exported = exported
+            .ok_or_else(|| Error::protocol(passing.place(), "the slot was created without a snapshot"))?;
+        let joint = Joint::open(&plan, point, &exported).await;
+        settings.cut_at = Some(point);
+        joint
     }
 
     async fn publication(&self, slot_exists: bool) -> Result<Publication, Error> {
@@ -146,8 +200,10 @@ impl Opening {
                 Ok((start, Started::Adopted))
             }
             Decision::Create => {
-                let at = self.create_slot(slot).await?;
-                Ok((self.chosen(at)?, Started::Created))
+                let (temporary, export) = (self.plan.slot.is_none(), self.options.snapshot_first);
+                let made = create_slot(&mut self.connection, &self.session, slot, temporary, export).await?;
+                self.exported = made.1;
+                Ok((self.chosen(made.0)?, Started::Created))
             }
         }
     }
@@ -170,32 +226,7 @@ impl Opening {
         }
     }
 
-    /// The server lets every running transaction end first; that is told, since it may take long.
-    async fn create_slot(&mut self, name: &str) -> Result<Lsn, Error> {
-        let temporary = self.plan.slot.is_none();
-        let session = &self.session;
-        let news = async {
-            loop {
-                tokio::time::sleep(SLOT_NEWS_EVERY).await;
-                let sql = "SELECT count(*), pg_catalog.string_agg(pid::text, ', ') FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL";
-                let rows = session.rows(sql, "looking at running transactions").await.unwrap_or_default();
-                let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone()).unwrap_or_default();
-                tracing::warn!(
-                    slot = name,
-                    transactions = cell(0),
-                    pids = cell(1),
-                    "the new slot waits for running transactions"
-                );
-            }
-        };
-        tokio::select! {
-            created = self.connection.create_slot(name, temporary) => created,
-            () = news => Err(Error::protocol(session.place(), "the slot was not created")),
-        }
-    }
-
-    async fn run(self, params: &Params, facts: Facts) -> Result<Session, Error> {
-        let id = &facts.identity;
+    fn settings(&self, id: &PostgresIdentity) -> Settings {
         let mut settings =
             Settings::new(Origin { system_identifier: id.system_identifier, database_oid: id.database_oid });
         settings.include_schema = self.options.include_schema;
@@ -207,6 +238,17 @@ impl Opening {
             Values::Typed => CoreValues::Typed,
             Values::Text => CoreValues::Text,
         };
+        settings
+    }
+
+    async fn run(
+        self,
+        params: &Params,
+        facts: Facts,
+        settings: Settings,
+        joint: Option<Joint>,
+    ) -> Result<Session, Error> {
+        let id = &facts.identity;
         let assembler = Assembler::new(settings, TypeCatalog::new(), facts.start);
         let assembler = assembler.map_err(|error| Error::params(error.to_string()))?;
         let messages = self.options.messages;
@@ -229,6 +271,7 @@ impl Opening {
                 silence: self.plan.silence,
                 bounds,
                 frame_bytes_max: self.options.max_event_bytes + CHANGE_HEAD_BYTES + 8,
+                joint,
             },
             facts,
         ))
@@ -244,10 +287,40 @@ struct Parts {
     silence: Duration,
     bounds: Bounds,
     frame_bytes_max: usize,
+    joint: Option<Joint>,
+}
+
+/// The server lets every running transaction end first; that is told, since it may take long.
+async fn create_slot(
+    connection: &mut Connection,
+    session: &postgres::Session,
+    name: &str,
+    temporary: bool,
+    export: bool,
+) -> Result<(Lsn, Option<String>), Error> {
+    let news = async {
+        loop {
+            tokio::time::sleep(SLOT_NEWS_EVERY).await;
+            let sql = "SELECT count(*), pg_catalog.string_agg(pid::text, ', ') FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL";
+            let rows = session.rows(sql, "looking at running transactions").await.unwrap_or_default();
+            let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone()).unwrap_or_default();
+            tracing::warn!(
+                slot = name,
+                transactions = cell(0),
+                pids = cell(1),
+                "the new slot waits for running transactions"
+            );
+        }
+    };
+    tokio::select! {
+        created = connection.create_slot(name, temporary, export) => created,
+        () = news => Err(Error::protocol(session.place(), "the slot was not created")),
+    }
 }
 
 fn spawn(parts: Parts, facts: Facts) -> Session {
-    let Parts { mut wire, assembler, side, every, silence, bounds, frame_bytes_max } = parts;
+    let Parts { mut wire, assembler, side, every, silence, bounds, frame_bytes_max, joint } = parts;
+    let joint = joint.map(Mutex::new);
     let progress = Arc::new(Progress::new(facts.start));
     let queue = Arc::new(Queue::new(bounds));
     let signals = Arc::new(Signals::default());
@@ -276,7 +349,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
             }
         }
     });
-    Session { facts, queue, progress, signals, side, tasks: Mutex::new(tasks) }
+    Session { facts, queue, progress, signals, side, joint, tasks: Mutex::new(tasks) }
 }
 
 /// The slot is in use, and by whom.

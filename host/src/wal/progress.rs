@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pgcdc_core::confirm::{Positions, Stand};
 use pgcdc_core::lsn::Lsn;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use pgcdc_core::confirm::Status;
 
@@ -18,13 +18,16 @@ pub struct Progress {
     pub(super) confirmed_moved: Notify,
     /// Worth a checkpoint though no batch was settled.
     offered: Notify,
+    /// Of all transactions that commit before this, everything was handed on.
+    clear: watch::Sender<Lsn>,
 }
 
 impl Progress {
     /// A session that starts at `start`, which the slot has confirmed or the host has stored.
     pub fn new(start: Lsn) -> Self {
         let positions = Mutex::new(Positions::new(start));
-        Self { positions, confirmed_moved: Notify::new(), offered: Notify::new() }
+        let clear = watch::Sender::new(start);
+        Self { positions, confirmed_moved: Notify::new(), offered: Notify::new(), clear }
     }
 
     /// The first `batches` batches of this session are settled in every lane. Returns what may be stored now.
@@ -60,6 +63,21 @@ impl Progress {
     /// What the next status update says.
     pub fn status(&self) -> Status {
         self.lock().status()
+    }
+
+    /// Waits until all that commits before `position` is in the queue.
+    pub(crate) async fn clear(&self, position: Lsn) {
+        // The sender is here: it does not go away.
+        let _ = self.clear.subscribe().wait_for(|clear| *clear >= position).await;
+    }
+
+    /// All that commits before `position` is in the queue.
+    pub(super) fn is_clear(&self, position: Lsn) {
+        self.clear.send_if_modified(|clear| {
+            let moved = position > *clear;
+            *clear = position.max(*clear);
+            moved
+        });
     }
 
     /// Bytes up to here were read.

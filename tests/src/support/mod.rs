@@ -23,5 +23,6 @@ pub mod repository;
 pub mod samples;
 pub mod signature;
 pub mod usage;
+pub mod versions;
 pub mod watchdog;
 pub mod writers;
