@@ -12,7 +12,7 @@ use pgcdc_core::order_key::OrderKey;
 use pgcdc_layout::{View, json, rewrite};
 use tokio::sync::OnceCell;
 
-use crate::source::Origin;
+use crate::source::{Origin, Part};
 use crate::transform::Derived;
 
 /// The JSON of one batch may have this many bytes.
@@ -113,6 +113,8 @@ impl Batch {
         let indexes: Vec<u32> = (0..self.events).filter(&mut is_new).collect();
         let origin = self.origin.as_ref().map(|origin| Origin {
             refused: origin.refused.iter().filter(|r| !had.covers(&r.key.to_order_key())).cloned().collect(),
+            // Only batches of the WAL are cut; the number is of no use to a part.
+            part: Part::Wal(0),
             ..*origin
         });
         let nothing_refused = origin.as_ref().is_none_or(|origin| origin.refused.is_empty());

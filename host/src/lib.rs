@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod pipeline;
 pub mod postgres;
 mod sink;
+mod snapshot;
 mod source;
 mod store;
 mod transform;

@@ -1,6 +1,7 @@
 //! The whole flow on one screen: memory and dead letters first, then sinks, lanes, bus and sources, built from the last
 //! stage to the first, so that whatever is wrong shows before anything flows; then run, and drained in that order reversed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,15 @@ impl<S> Clone for Shown<S> {
     fn clone(&self) -> Self {
         Shown { name: Arc::clone(&self.name), uses: self.uses.clone(), status: Arc::clone(&self.status) }
     }
+}
+
+/// How a pipeline came to its end without a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Told,
+    /// Every source has ended, and every sink has answered for everything.
+    ByItself,
 }
 
 /// Everything that runs, ready to.
@@ -162,12 +172,14 @@ impl Pipeline {
     }
 
     /// Runs until `shutdown`, until every source has ended, or until one fails for good; then drains: sources, lanes,
-    /// last checkpoints.
+    /// last checkpoints. What sources have brought before they ended is delivered however long that takes.
     pub async fn run(
         mut self,
         shutdown: impl Future<Output = ()>,
         drain_max: Duration,
-    ) -> Result<(), String> {
+    ) -> Result<Ended, String> {
+        let mut shutdown = pin!(shutdown);
+        let mut whole = Ended::Told;
         let [mut sources, mut lanes, mut checkpointers, mut beside] = [(); 4].map(|()| Tasks::new());
         self.checkpointers.into_iter().for_each(|checkpointer| drop(checkpointers.spawn(checkpointer.run())));
         self.lanes.into_iter().for_each(|(lane, queue)| drop(lanes.spawn(lane.run(queue))));
@@ -175,12 +187,28 @@ impl Pipeline {
         self.reloader.into_iter().for_each(|reloader| drop(beside.spawn(reloader.run())));
 
         let ended = tokio::select! {
-            () = shutdown => Ok(()),
-            ended = first_fault(&mut sources) => ended,
+            () = &mut shutdown => Ok(()),
+            ended = first_fault(&mut sources) => {
+                whole = Ended::ByItself;
+                ended
+            }
             Err(fault) = first_fault(&mut lanes) => Err(fault),
             Err(fault) = first_fault(&mut checkpointers) => Err(fault),
             Err(fault) = first_fault(&mut beside) => Err(fault),
             Some(error) = self.alarmed.recv() => Err(Fault::Failed(error)),
+        };
+        let ended = match ended {
+            // Their queues end with the sources, and the lanes with their queues.
+            Ok(()) if whole == Ended::ByItself => tokio::select! {
+                () = &mut shutdown => {
+                    whole = Ended::Told;
+                    Ok(())
+                }
+                ended = first_fault(&mut lanes) => ended,
+                Err(fault) = first_fault(&mut checkpointers) => Err(fault),
+                Some(error) = self.alarmed.recv() => Err(Fault::Failed(error)),
+            },
+            ended => ended,
         };
         // A reload that is under way is not taken over. It is not waited for, either: it may be compiling.
         beside.abort_all();
@@ -196,6 +224,6 @@ impl Pipeline {
             board: self.board,
         };
         let drained = drain.run(drain_max).await;
-        ended.and(drained).map_err(Fault::message)
+        ended.and(drained).map(|()| whole).map_err(Fault::message)
     }
 }

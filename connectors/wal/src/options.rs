@@ -74,6 +74,9 @@ struct Settings {
     /// A slot that is further behind is warned of.
     #[config(default = "100MiB", flag = "slot-lag-warn")]
     slot_lag_warn: ByteSize,
+    /// Begin with the rows that the published tables hold already.
+    #[config(default = false, flag = "snapshot-first")]
+    snapshot_first: bool,
     /// How long a slot that another client reads is waited for; if not set, for as long as it takes.
     #[config(flag = "slot-wait")]
     slot_wait: Option<Duration>,

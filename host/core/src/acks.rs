@@ -36,6 +36,13 @@ pub struct Acks {
     spans: VecDeque<Span>,
     first_span: u64,
     bytes_done: u64,
+    /// The strands that batches came of, by number; the first is the one without a name, which the WAL is.
+    strands: Vec<Strand>,
+}
+
+#[derive(Debug)]
+struct Strand {
+    name: Arc<str>,
     /// The last key that was delivered, or that all lanes may be taken to have had.
     reached: OrderKey,
 }
@@ -45,12 +52,15 @@ struct Lane {
     number: u32,
     name: Arc<str>,
     tracker: Tracker,
-    /// What this lane had done before it joined.
+    /// What this lane had done before it joined, of the first strand.
     before: LaneMark,
+    /// By strand: the last key below the tracker's mark. Shorter than there are strands: nothing of the others.
+    marks: Vec<OrderKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
+    strand: u32,
     last: OrderKey,
     bytes: u64,
 }
@@ -62,8 +72,10 @@ pub struct Standing {
     pub frontier: u64,
     /// Bytes done, ever.
     pub bytes_done: u64,
-    /// By lane, if the source has an order.
+    /// By lane, if the source has an order; of the strand without a name.
     pub lanes: BTreeMap<String, LaneMark>,
+    /// The same of every other strand, by its name.
+    pub strands: BTreeMap<String, BTreeMap<String, LaneMark>>,
 }
 
 /// What a lane leaves behind.
@@ -92,7 +104,7 @@ impl Acks {
             spans: VecDeque::new(),
             first_span: 0,
             bytes_done: 0,
-            reached: OrderKey::EMPTY,
+            strands: vec![Strand { name: "".into(), reached: OrderKey::EMPTY }],
         };
         lanes.into_iter().for_each(|(name, before)| _ = acks.add(name, before));
         acks
@@ -112,7 +124,8 @@ impl Acks {
         self.next_lane += 1;
         let joined = self.frontier.join(number, self.next);
         assert!(joined.is_ok(), "a new lane has a new number, and starts where no lane is yet");
-        self.lanes.push(Lane { number, name, tracker: Tracker::new(self.next, OPEN_MAX), before });
+        let marks = self.strands.iter().map(|strand| strand.reached).collect();
+        self.lanes.push(Lane { number, name, tracker: Tracker::new(self.next, OPEN_MAX), before, marks });
         number
     }
 
@@ -139,6 +152,21 @@ impl Acks {
 
     /// Registers the next batch with every lane, and returns its number. Refused, nothing has changed.
     pub fn deliver(&mut self, last: OrderKey, bytes: u64) -> Result<u64, Refused> {
+        self.deliver_in(0, last, bytes)
+    }
+
+    /// The number of a strand, for [`Acks::deliver_in`]. One that is new begins with nothing done.
+    pub fn strand(&mut self, name: &str) -> u32 {
+        let known = self.strands.iter().position(|strand| &*strand.name == name);
+        let at = known.unwrap_or_else(|| {
+            self.strands.push(Strand { name: name.into(), reached: OrderKey::EMPTY });
+            self.strands.len() - 1
+        });
+        at as u32
+    }
+
+    /// The same for a batch of a strand. Batches of all strands are answered for in one order, that of their delivery.
+    pub fn deliver_in(&mut self, strand: u32, last: OrderKey, bytes: u64) -> Result<u64, Refused> {
         if self.next - self.frontier.at() >= OPEN_MAX {
             return Err(Refused::Full { open_max: OPEN_MAX });
         }
@@ -147,8 +175,10 @@ impl Acks {
             lane.tracker.deliver(number)?;
         }
         self.next += 1;
-        self.reached = last.max(self.reached);
-        self.spans.push_back(Span { last, bytes });
+        if let Some(strand) = self.strands.get_mut(strand as usize) {
+            strand.reached = last.max(strand.reached);
+        }
+        self.spans.push_back(Span { strand, last, bytes });
         #[cfg(pgcdc_sabotage = "ack_early")]
         for lane in self.lanes().collect::<Vec<_>>() {
             self.count(lane, number)?;
@@ -172,11 +202,19 @@ impl Acks {
 
     fn count(&mut self, lane: u32, number: u64) -> Result<bool, Refused> {
         let Some(at) = self.find(lane) else { return Ok(false) };
-        let tracker = &mut self.lanes[at].tracker;
-        if !tracker.settle(number)? {
+        let was = self.lanes[at].tracker.mark();
+        if !self.lanes[at].tracker.settle(number)? {
             return Ok(false);
         }
-        let (mark, before) = (tracker.mark(), self.frontier.at());
+        let (mark, before) = (self.lanes[at].tracker.mark(), self.frontier.at());
+        for number in was..mark {
+            if let Some(Span { strand, last, .. }) = self.span(number).copied() {
+                let marks = &mut self.lanes[at].marks;
+                let strand = strand as usize;
+                marks.resize(marks.len().max(strand + 1), OrderKey::EMPTY);
+                marks[strand] = marks[strand].max(last);
+            }
+        }
         let at = self.frontier.advance(lane, mark).unwrap_or(before);
         assert!(at >= before && at <= self.next, "the frontier left its bounds");
         self.forget_below(at);
@@ -192,7 +230,7 @@ impl Acks {
     /// The highest key that was delivered; empty at first.
     #[must_use]
     pub fn reached(&self) -> OrderKey {
-        self.reached
+        self.strands.first().map_or(OrderKey::EMPTY, |strand| strand.reached)
     }
 
     /// Batches below it are done in all lanes.
@@ -229,7 +267,14 @@ impl Acks {
     #[must_use]
     pub fn standing(&self) -> Standing {
         let lanes = self.lanes.iter().map(|lane| (lane.name.to_string(), self.mark_of(lane))).collect();
-        Standing { frontier: self.frontier.at(), bytes_done: self.bytes_done, lanes }
+        let others = self.strands.iter().enumerate().skip(1);
+        let strands = others.map(|(at, strand)| {
+            let mark = |lane: &Lane| LaneMark::at(lane.marks.get(at).copied().unwrap_or(OrderKey::EMPTY));
+            let lanes = self.lanes.iter().map(|lane| (lane.name.to_string(), mark(lane))).collect();
+            (strand.name.to_string(), lanes)
+        });
+        let strands = strands.collect();
+        Standing { frontier: self.frontier.at(), bytes_done: self.bytes_done, lanes, strands }
     }
 
     /// Lanes rarely leave, so a lane mostly stands where its number says.
@@ -259,9 +304,8 @@ impl Acks {
     /// it, an old row would be the last word. And a sink that does neither leaves no holes but where there was
     /// nothing for it.
     fn mark_of(&self, lane: &Lane) -> LaneMark {
-        let reached = lane.tracker.mark().checked_sub(1).and_then(|last| self.span(last));
-        let mark = reached.map_or(lane.before.mark, |span| span.last.max(lane.before.mark));
-        LaneMark::at(mark)
+        let reached = lane.marks.first().copied().unwrap_or(OrderKey::EMPTY);
+        LaneMark::at(reached.max(lane.before.mark))
     }
 }
 
@@ -379,6 +423,27 @@ mod tests {
         assert_eq!((acks.frontier(), acks.lanes().next()), (4, Some(back)));
         deliver(&mut acks, 1);
         assert_eq!(acks.settle(back, 4), Ok(true));
+    }
+
+    #[test]
+    fn every_strand_has_marks_of_its_own_and_all_are_answered_for_in_one_order() {
+        let mut acks = acks(&["a", "b"]);
+        let table = acks.strand("snapshot/public.t");
+        assert_eq!((acks.strand(""), table, acks.strand("snapshot/public.t")), (0, 1, 1));
+        acks.deliver_in(table, key(7), 10).unwrap();
+        acks.deliver(key(3), 10).unwrap();
+        acks.deliver_in(table, key(8), 10).unwrap();
+        acks.settle(0, 1).unwrap();
+        acks.settle(0, 0).unwrap();
+        acks.settle(1, 2).unwrap();
+        let standing = acks.standing();
+        let of_table = &standing.strands["snapshot/public.t"];
+        assert_eq!((of_table["a"].mark, of_table["b"].mark), (key(7), OrderKey::EMPTY));
+        assert_eq!((standing.lanes["a"].mark, standing.lanes["b"].mark), (key(3), OrderKey::EMPTY));
+        assert_eq!((acks.frontier(), acks.reached()), (0, key(3)));
+        let late = acks.join("late".into(), LaneMark::at(OrderKey::EMPTY)).unwrap();
+        assert_eq!(acks.standing().strands["snapshot/public.t"]["late"].mark, key(8));
+        assert_eq!(acks.mark(late), Some(LaneMark::at(key(3))));
     }
 
     #[test]

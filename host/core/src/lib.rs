@@ -6,6 +6,7 @@
 //!
 //! - From WAL to batches: [`pgoutput`] (bytes to messages), [`streamed`] (transactions in pieces to whole ones),
 //!   [`catalog`] (types), [`assembler`] (messages to batches).
+//! - From rows that are there already to batches: [`snapshot`] (what is asked for, and how far it is), [`assembler`].
 //! - Names of places: [`lsn`], [`order_key`], [`id`].
 //! - Who has got what: [`tracker`] (one lane), [`frontier`] (all lanes), [`acks`] (both, by batch), [`checkpoint`] (what
 //!   is stored), [`owed`] (what a lane still has to get).
@@ -49,5 +50,6 @@ pub mod pressure;
 pub mod published;
 pub mod resume;
 pub mod settled;
+pub mod snapshot;
 pub mod streamed;
 pub mod tracker;

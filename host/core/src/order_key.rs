@@ -5,9 +5,12 @@
 //! | part | bytes | meaning |
 //! |---|---|---|
 //! | transaction | 8 | commit LSN that Begin announces; of a message outside of transactions, its own LSN |
-//! | event | 1 | kind: 1 message outside of transactions, 2 inside a transaction, 3 its COMMIT marker |
+//! | event | 1 | kind: 0 row of a snapshot, 1 message outside of transactions, 2 inside a transaction, 3 its COMMIT marker |
 //! | | 8 | LSN of a row's record; 0 for the BEGIN marker; of the COMMIT marker, the commit LSN; of a logical message inside a transaction, its record's last byte; of a change of a table's shape, the byte in front of the record that it was told with |
 //! | | 4 | n-th row at that LSN, or n-th change of shape, from 1; 0 for markers and logical messages |
+//!
+//! Of a row of a snapshot the transaction's part is the LSN that the snapshot is of: it sees what commits before it. The
+//! event's eight bytes are the row's number in its table, from 1, and its four are the table's oid.
 //!
 //! Invariants:
 //! - Keys ascend strictly in the order in which the server sends events. The rows of a COPY share one LSN,
@@ -32,6 +35,7 @@ pub const EVENT_PART_BYTES: usize = 13;
 /// Bytes of a whole PostgreSQL key.
 pub const POSTGRES_KEY_BYTES: usize = 8 + EVENT_PART_BYTES;
 
+const KIND_SNAPSHOT: u8 = 0;
 const KIND_MESSAGE: u8 = 1;
 const KIND_INSIDE: u8 = 2;
 const KIND_MARKER: u8 = 3;
@@ -80,6 +84,13 @@ impl PostgresKey {
     #[must_use]
     pub fn commit(commit: Lsn) -> PostgresKey {
         PostgresKey { commit, kind: KIND_MARKER, change: commit, nth: 0 }
+    }
+
+    /// The n-th row (from 1) that a snapshot reads of a table, by its oid. It stands before all that commits at `point` or
+    /// later, and after all that commits earlier.
+    #[must_use]
+    pub fn snapshot(point: Lsn, row: u64, table: u32) -> PostgresKey {
+        PostgresKey { commit: point, kind: KIND_SNAPSHOT, change: Lsn(row), nth: table }
     }
 
     /// The part that all events of a transaction share.
@@ -177,8 +188,8 @@ impl OrderKey {
             return Lsn::ZERO;
         };
         let lsn = u64::from_be_bytes(*transaction);
-        // A message names where its record ends, a transaction where its commit record begins.
-        Lsn(if *kind == KIND_MESSAGE { lsn } else { lsn.saturating_add(1) })
+        // A message names where its record ends, a snapshot what is before it, a transaction where its commit record begins.
+        Lsn(if *kind <= KIND_MESSAGE { lsn } else { lsn.saturating_add(1) })
     }
 
     /// Whether it has no place in an order.
@@ -238,6 +249,8 @@ mod tests {
         let commit = Lsn(0x500);
         let sent = [
             PostgresKey::message_outside(Lsn(0x480)),
+            PostgresKey::snapshot(commit, 1, 70_000),
+            PostgresKey::snapshot(commit, 1 << 40, 5),
             PostgresKey::message_outside(commit),
             PostgresKey::begin(commit),
             PostgresKey::row(commit, Lsn(0x300), 1),
@@ -289,6 +302,7 @@ mod tests {
     fn says_how_much_wal_its_event_needs() {
         assert_eq!(PostgresKey::message_outside(Lsn(9)).to_order_key().wal_needed(), Lsn(9));
         assert_eq!(PostgresKey::row(Lsn(9), Lsn(3), 1).to_order_key().wal_needed(), Lsn(10));
+        assert_eq!(PostgresKey::snapshot(Lsn(9), 3, 1).to_order_key().wal_needed(), Lsn(9));
         assert_eq!(PostgresKey::commit(Lsn(u64::MAX)).to_order_key().wal_needed(), Lsn(u64::MAX));
         assert_eq!(OrderKey::EMPTY.wal_needed(), Lsn::ZERO);
         assert_eq!(OrderKey::new(&[9; 8]).unwrap().wal_needed(), Lsn::ZERO);

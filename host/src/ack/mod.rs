@@ -76,8 +76,19 @@ impl Acks {
 
     /// Registers the next batch with every lane: a receipt for each, in the lanes' order.
     pub(crate) fn deliver(self: &Arc<Self>, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Refused> {
+        self.deliver_in("", last, bytes)
+    }
+
+    /// The same for a batch of a strand beside the WAL.
+    pub(crate) fn deliver_in(
+        self: &Arc<Self>,
+        strand: &str,
+        last: OrderKey,
+        bytes: u64,
+    ) -> Result<Vec<Receipt>, Refused> {
         let mut books = self.lock();
-        let number = books.deliver(last, bytes)?;
+        let strand = if strand.is_empty() { 0 } else { books.strand(strand) };
+        let number = books.deliver_in(strand, last, bytes)?;
         if last == OrderKey::EMPTY {
             self.unordered().deliver(number, u32::try_from(books.lanes().len()).unwrap_or(u32::MAX));
         }

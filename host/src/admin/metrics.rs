@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use prometheus::core::Collector;
 use prometheus::{
     CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -11,6 +12,7 @@ use prometheus::{
 
 use super::metrics_guard::GuardMetrics;
 use super::metrics_slot::SlotMetrics;
+use super::metrics_snapshot::SnapshotMetrics;
 use super::metrics_spill::SpillMetrics;
 use super::metrics_toast::ToastMetrics;
 
@@ -58,6 +60,7 @@ pub struct Metrics {
     pub(crate) spill: SpillMetrics,
     pub(crate) toast: ToastMetrics,
     pub(crate) slots: SlotMetrics,
+    pub(crate) snapshot: SnapshotMetrics,
     connector_series: Mutex<HashSet<String>>,
     shed_logged: Mutex<HashMap<String, Instant>>,
     overflow_bytes: IntGaugeVec,
@@ -66,7 +69,7 @@ pub struct Metrics {
 }
 
 /// Registers a collector; a name that is there twice is a fault of this file, seen by its test.
-pub(super) fn put<C: prometheus::core::Collector + Clone + 'static>(
+pub(super) fn put<C: Collector + Clone + 'static>(
     registry: &Registry,
     made: prometheus::Result<C>,
 ) -> Option<C> {
@@ -207,6 +210,7 @@ impl Metrics {
             spill: SpillMetrics::new(&registry)?,
             toast: ToastMetrics::new(&registry)?,
             slots: SlotMetrics::new(&registry)?,
+            snapshot: SnapshotMetrics::new(&registry)?,
             connector_series: Mutex::default(),
             shed_logged: Mutex::default(),
             overflow_bytes: gauges(
@@ -238,6 +242,13 @@ impl Metrics {
             text.clear();
         }
         String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Events that some sink has not got, and will not get: dead-lettered, lost or dropped.
+    pub(crate) fn undelivered(&self) -> u64 {
+        let families = [&self.dead_letters, &self.lost, &self.dropped].map(Collector::collect);
+        let counts = families.iter().flatten().flat_map(|family| family.get_metric());
+        counts.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
 
     pub(crate) fn lanes(&self, lanes: u64) {

@@ -6,6 +6,7 @@ pub mod log;
 pub mod metrics;
 mod metrics_guard;
 mod metrics_slot;
+mod metrics_snapshot;
 mod metrics_spill;
 mod metrics_toast;
 mod overview;

@@ -79,8 +79,20 @@ impl Fanout {
         first: OrderKey,
         last: OrderKey,
     ) -> Result<(), Closed> {
+        self.send_in("", batch, first, last).await
+    }
+
+    /// The same for a batch of a strand beside the WAL: every lane is owed all of it.
+    pub(crate) async fn send_in(
+        &mut self,
+        strand: &str,
+        batch: Arc<Batch>,
+        first: OrderKey,
+        last: OrderKey,
+    ) -> Result<(), Closed> {
         crate::fault::point!("bus::push::before");
-        let receipts = self.register(last, batch.len_bytes() as u64).await?;
+        let receipts = self.register(strand, last, batch.len_bytes() as u64).await?;
+        let is_wal = strand.is_empty();
         self.metrics.received(u64::from(batch.events()));
         let mut waiting: Vec<Waiting> = Vec::new();
         // A lane that is owed nothing had it before the process started: it is ahead, and waits for what is new.
@@ -88,7 +100,8 @@ impl Fanout {
         for (index, (entrance, receipt)) in self.lanes.iter_mut().zip(receipts).enumerate() {
             #[cfg(feature = "faults")]
             let receipt = crate::fault::settled_early(receipt);
-            let Some(batch) = entrance.owed(&batch, first, last) else {
+            let owed = if is_wal { entrance.owed(&batch, first, last) } else { Some(Arc::clone(&batch)) };
+            let Some(batch) = owed else {
                 entrance.has_it = false;
                 ahead = true;
                 receipt.settle();
@@ -119,9 +132,9 @@ impl Fanout {
     }
 
     /// A receipt for each lane. Waits while a lane has more batches unanswered than can be kept account of.
-    async fn register(&mut self, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Closed> {
+    async fn register(&mut self, strand: &str, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Closed> {
         loop {
-            match self.acks.deliver(last, bytes) {
+            match self.acks.deliver_in(strand, last, bytes) {
                 Ok(receipts) => {
                     self.full = false;
                     return Ok(receipts);

@@ -13,7 +13,7 @@ use super::{Alarm, Bounds, Fanout, Mode, Queue, alarm, lane};
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
-use crate::source::Origin;
+use crate::source::{Origin, Part};
 
 fn bytes(text: &str) -> Vec<u8> {
     let mut writer = BatchWriter::new();
@@ -61,7 +61,8 @@ pub(super) fn with_refused(n: u64, batch_bytes: usize) -> Batch {
         refused(1, Reason::TooLarge { bytes: 1 << 40, bytes_max: 16 << 20 }),
         refused(2, Reason::NotUtf8 { column: "note".into() }),
     ];
-    let origin = Origin { session: 1, number: 2, first: OrderKey::EMPTY, last: OrderKey::EMPTY, refused };
+    let (first, last) = (OrderKey::EMPTY, OrderKey::EMPTY);
+    let origin = Origin { session: 1, number: 2, part: Part::Wal(2), first, last, refused };
     Batch::from_wal(numbered(n, batch_bytes).bytes().to_vec(), origin)
 }
 

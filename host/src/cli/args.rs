@@ -62,6 +62,8 @@ pub enum Command {
     Run(Run),
     /// Run one source and a few sinks from flags alone
     Listen(Box<Listen>),
+    /// Deliver the rows that tables hold now, once, and end
+    Snapshot(Box<super::snapshot::Snapshot>),
     /// Compile a component and keep it ready
     Add(Add),
     /// Print the SQL that a database needs
@@ -367,7 +369,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// The whole command, with the flags of these connectors.
 pub fn command(shipped: &[Description]) -> clap::Command {
-    Typed::command().mut_subcommand("listen", |listen| flags::register(listen, &flags::table(shipped)))
+    Typed::command()
+        .mut_subcommand("listen", |listen| flags::register(listen, &flags::table(shipped)))
+        .mut_subcommand("snapshot", |snapshot| flags::register(snapshot, &super::snapshot::flags(shipped)))
 }
 
 /// Reads a command line; `argv` begins with the program's name. The error knows how to print
@@ -382,6 +386,7 @@ where
     let Typed { global, command: typed } = Typed::from_arg_matches(&matches).map_err(discreet)?;
     let given = match matches.subcommand() {
         Some(("listen", listen)) => flags::given(listen, &flags::table(shipped)),
+        Some(("snapshot", snapshot)) => flags::given(snapshot, &super::snapshot::flags(shipped)),
         _ => Vec::new(),
     };
     if matches!(typed, Command::Listen(_)) && global.config.is_some() {

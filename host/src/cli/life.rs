@@ -9,18 +9,25 @@ use super::main::{lookup, of_plan, runtime};
 use super::signals::Signals;
 use super::standby;
 use crate::admin::http::{self, Admin};
+use crate::admin::metrics::Metrics;
 use crate::admin::panics;
 use crate::admin::reload::Token;
-use crate::pipeline::{Pipeline, ReloadDesk, Reread, Workshop};
+use crate::pipeline::{Ended, Pipeline, ReloadDesk, Reread, Workshop};
 
 /// The variable with the token of requests that change something.
 const TOKEN_VARIABLE: &str = "PGCDC_ADMIN_TOKEN";
 
 /// Runs what `plan` reads, and what it reads anew at every reload, to its end.
 pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
+    live(plan, |_| {}).map(|_| ExitCode::SUCCESS)
+}
+
+/// The same; `watch` gets the metrics once everything runs. How it ended, and the metrics.
+pub(super) fn live(plan: Reread, watch: impl FnOnce(Arc<Metrics>)) -> Result<(Ended, Arc<Metrics>), String> {
     let began = Instant::now();
     let (workshop, settings) = of_plan(plan()?)?;
     let workshop = Arc::new(workshop);
+    let seen = workshop.metrics();
     panics::install();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
@@ -28,7 +35,7 @@ pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
         let mut stop = pin!(stop);
         let _alone = tokio::select! {
             alone = standby::lock(&workshop, settings.standby) => alone?,
-            () = &mut stop => return Ok(()),
+            () = &mut stop => return Ok(Ended::Told),
         };
         let listener = match settings.metrics_addr {
             Some(address) => Some(http::bind(address).await?),
@@ -38,19 +45,21 @@ pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
         let mut opening = tokio::spawn(open(Arc::clone(&workshop)));
         let mut pipeline = tokio::select! {
             opened = &mut opening => opened.map_err(|_| "pgcdc does not start: the log says why")??,
-            () = &mut stop => return Ok(()),
+            () = &mut stop => return Ok(Ended::Told),
         };
         let (metrics, board) = (workshop.metrics(), pipeline.board.clone());
+        let workshop_metrics = Arc::clone(&metrics);
         let reload = pipeline.reloaded_by(workshop, plan);
         tokio::spawn(reload_at(hangup, reload.clone()));
         if let Some(listener) = listener {
             let token = lookup(TOKEN_VARIABLE).and_then(|token| Token::new(token.into_string().ok()?));
             tokio::spawn(http::serve(listener, Admin { metrics, board, started: began, reload, token }));
         }
+        watch(workshop_metrics);
         pipeline.run(stop, settings.shutdown_timeout).await
     });
     runtime.shutdown_background();
-    ended.map(|()| ExitCode::SUCCESS)
+    ended.map(|ended| (ended, seen))
 }
 
 /// Checks every component, and then opens them.

@@ -64,6 +64,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, String> {
                 plan(&manifest, &listen.host.overrides(&global))
             }))
         }
+        Command::Snapshot(snapshot) => super::snapshot::command(*snapshot, &global, &given, shipped),
         Command::Validate(validate) => {
             let flags = Host::default().overrides(&global);
             self::validate(&read(&validate.manifest, &global)?, &flags, validate.offline)
@@ -119,7 +120,7 @@ pub(super) fn read(named: &Option<PathBuf>, global: &args::Global) -> Result<Man
 }
 
 /// A manifest, checked with the components that it names and merged with the settings from elsewhere.
-fn plan(manifest: &Manifest, flags: &Overrides) -> Result<Plan, String> {
+pub(super) fn plan(manifest: &Manifest, flags: &Overrides) -> Result<Plan, String> {
     let settings = Settings::merge(&manifest.settings, &lookup, flags)?;
     crate::admin::log::install(settings.log.level, settings.log.format);
     let digests = RefCell::new(BTreeMap::new());

@@ -31,6 +31,7 @@ mod pressure_flags;
 mod signals;
 mod slot;
 pub mod slot_args;
+pub mod snapshot;
 mod standby;
 pub mod status;
 mod table;

@@ -84,7 +84,7 @@ impl Grants {
                 self.http.insert(name.into(), Endpoint::new(url)?);
                 "http"
             }
-            "postgres" | "wal" => {
+            "postgres" | "wal" | "snapshot" => {
                 let params = Params::parse(text).map_err(|e| e.to_string())?;
                 self.postgres.insert(name.into(), Arc::new(params));
                 kind
@@ -115,7 +115,7 @@ impl Grants {
     pub(crate) fn covers(&self, interface: &str) -> bool {
         self.interfaces.iter().any(|granted| granted == interface)
             // One typed PostgreSQL serves queries, LISTEN and replication alike.
-            || (matches!(interface, "wal" | "postgres") && !self.postgres.is_empty())
+            || (matches!(interface, "wal" | "snapshot" | "postgres") && !self.postgres.is_empty())
     }
 
     pub(crate) fn http(&self, name: &str) -> Option<&Arc<Endpoint>> {

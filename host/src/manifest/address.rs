@@ -26,7 +26,7 @@ impl Address {
         }
         match kind {
             "http" => address.want_url(&["http", "https"], "https://host[:port][/path]")?,
-            "postgres" | "wal" if !is_dsn(typed) => {
+            "postgres" | "wal" | "snapshot" if !is_dsn(typed) => {
                 address.want_url(&["postgres", "postgresql"], "postgres://user@host[:port]/database")?;
             }
             "mysql" if typed.contains("://") => address.want_url(&["mysql"], "mysql://user@host[:port]")?,

@@ -34,6 +34,7 @@ pub use connect::{Kind, connect};
 pub use error::{Error, ServerError};
 pub use params::Params;
 pub use session::Session;
+pub(crate) use session::{Rows, data_row};
 pub use startup::Established;
 pub use transport::{ReadHalf, Transport, WriteHalf};
 pub use wire::{Frame, Wire};

@@ -154,7 +154,7 @@ pub(crate) async fn simple_query(wire: &mut Wire, query: &str, doing: &'static s
     }
 }
 
-fn data_row(mut body: &[u8]) -> Option<Vec<Option<String>>> {
+pub(crate) fn data_row(mut body: &[u8]) -> Option<Vec<Option<String>>> {
     let count = body.try_get_u16().ok()?;
     let mut row = Vec::new();
     for _ in 0..count {

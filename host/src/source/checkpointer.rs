@@ -103,7 +103,9 @@ impl Checkpointer {
         let Some((wal, storable)) = self.link.storable(standing.frontier) else { return Ok(()) };
         if !wal.temporary {
             let stored = self.link.checkpoint();
-            let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
+            let lanes = standing.lanes.clone();
+            let mut checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, lanes);
+            self.link.store_strands(&mut checkpoint, &standing);
             if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
                 #[cfg(feature = "faults")]

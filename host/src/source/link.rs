@@ -10,9 +10,12 @@ use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::published::Published;
 use pgcdc_core::resume::{Reached, Stored};
+use pgcdc_core::snapshot::record::{BadToken, Record};
+use pgcdc_core::snapshot::tokens::Tokens;
 use tokio::sync::Notify;
 
 use super::pressure;
+use crate::ack::Standing;
 use crate::admin::status::SourceStatus;
 use crate::store::Memory;
 use crate::wal::{Progress, Session, SpillPlace};
@@ -55,6 +58,8 @@ struct State {
     handed_on: HandedOn,
     /// The highest key that was handed on, in any session.
     reached: OrderKey,
+    /// Of strands beside the WAL.
+    tokens: Tokens,
     /// Since when the slot is another's.
     refused: Option<Instant>,
     /// What is stored was moved by another process, and the lanes do not know yet.
@@ -70,8 +75,10 @@ impl SourceLink {
         pressure: pressure::Shared,
         spill: SpillPlace,
     ) -> Arc<SourceLink> {
+        let tokens = Tokens::of(stored.as_ref());
         let state = Mutex::new(State {
             stored,
+            tokens,
             wal: None,
             session: Weak::new(),
             handed_on: HandedOn::default(),
@@ -137,6 +144,7 @@ impl SourceLink {
         if stored.is_none() || stored == state.stored {
             return Ok(false);
         }
+        state.tokens = Tokens::of(stored.as_ref());
         (state.stored, state.moved) = (stored, true);
         Ok(true)
     }
@@ -174,6 +182,30 @@ impl SourceLink {
         drop(state);
         self.changed.notify_one();
         session
+    }
+
+    /// A number for a session that is none of the WAL.
+    pub(crate) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What of a snapshot need not be read again.
+    pub(crate) fn record(&self) -> Result<Record, BadToken> {
+        self.lock().tokens.record()
+    }
+
+    /// A strand beside the WAL is there once the bus has settled its first `bus` batches.
+    pub(crate) fn strand_handed_on(&self, bus: u64, strand: &str, token: &[u8]) {
+        self.lock().tokens.handed_on(bus, strand, token.to_vec());
+        // It may be the last thing that happens for a long time.
+        self.changed.notify_one();
+    }
+
+    /// Adds to a checkpoint what of other strands than the WAL may be stored.
+    pub(crate) fn store_strands(&self, checkpoint: &mut Checkpoint, standing: &Standing) {
+        let mut state = self.lock();
+        state.tokens.settle(standing.frontier);
+        state.tokens.store_in(checkpoint, &standing.strands);
     }
 
     /// Tells the server the last confirmed position and says goodbye.

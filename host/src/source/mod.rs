@@ -25,19 +25,54 @@ pub(crate) use link::SourceLink;
 pub(crate) use living::Living;
 pub(crate) use runner::{Runner, marks};
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use pgcdc_core::assembler::Refused;
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::order_key::OrderKey;
 
+use crate::snapshot::Piece;
+
 /// A lane that has done nothing.
 pub(crate) const NOTHING: LaneMark = LaneMark { mark: OrderKey::EMPTY, done: Vec::new() };
 
-/// Where a batch from the WAL stands in its session.
+/// What of a source a batch is.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// The WAL; counted from 0 in its session.
+    Wal(u64),
+    /// A strand beside it.
+    Strand(Strand),
+}
+
+/// A strand beside the WAL: rows of a snapshot.
+#[derive(Debug)]
+pub(crate) struct Strand {
+    pub(crate) name: Arc<str>,
+    /// To be stored once this and all before are settled; empty: nothing is.
+    pub(crate) token: Vec<u8>,
+    /// It is the end of a snapshot that took so long.
+    pub(crate) took: Option<Duration>,
+}
+
+impl Origin {
+    /// Of what a snapshot has read.
+    pub(crate) fn of_piece(session: u64, number: u64, piece: Piece) -> (Vec<u8>, Origin) {
+        let Piece { bytes, refused, first, last, strand: name, token, took, .. } = piece;
+        let part = Part::Strand(Strand { name, token, took });
+        (bytes, Origin { session, number, part, first, last, refused })
+    }
+}
+
+/// Where a batch that the host decoded stands in its session.
 pub(crate) struct Origin {
     /// Distinct for every session of a process.
     pub(crate) session: u64,
     /// Counted from 0 in its session.
     pub(crate) number: u64,
+    /// What of its source it is.
+    pub(crate) part: Part,
     pub(crate) first: OrderKey,
     pub(crate) last: OrderKey,
     /// Changes that cannot be delivered as they are: named here, and dead-lettered by every lane.

@@ -13,7 +13,7 @@ use pgcdc_core::owed::Owed;
 use tokio::sync::watch;
 
 use super::living::Facts;
-use super::{Living, SourceLink, pressure};
+use super::{Living, Origin, Part, SourceLink, pressure};
 use crate::ack::Acks;
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
@@ -180,9 +180,13 @@ impl Runner {
         let (session, number, first, last) = (origin.session, origin.number, origin.first, origin.last);
         let due = expected.filter(|(of, _)| *of == session).map_or(0, |(_, due)| due);
         if number != due {
-            return Err(format!("batch {number} of the WAL was handed on where batch {due} was due"));
+            return Err(format!("batch {number} of its session was handed on where batch {due} was due"));
         }
         *expected = Some((session, number + 1));
+        let number = match &origin.part {
+            Part::Wal(number) => *number,
+            Part::Strand(_) => return self.hand_on_strand(batch).await,
+        };
         // A temporary slot begins after all that was read before, and on a server that took over its positions may be lower.
         if number == 0 && self.link.wal().is_some_and(|wal| wal.temporary) {
             *reached = OrderKey::EMPTY;
@@ -199,6 +203,28 @@ impl Runner {
             self.fanout.send(fresh, first, last).await.map_err(|e| e.to_string())?;
         }
         self.link.handed_on(session, number, self.acks.delivered(), *reached);
+        Ok(())
+    }
+
+    /// Rows of a snapshot, or how far it is. What a crash left unread comes with other keys, so nothing of it was there before.
+    async fn hand_on_strand(&mut self, batch: Arc<Batch>) -> Result<(), String> {
+        let Some(Origin { part: Part::Strand(strand), first, last, refused, .. }) = batch.origin() else {
+            return Ok(());
+        };
+        let rows = u64::from(batch.events()) + refused.len() as u64;
+        if rows > 0 {
+            self.metrics.snapshot.rows(rows);
+            let sent = self.fanout.send_in(&strand.name, Arc::clone(&batch), *first, *last).await;
+            sent.map_err(|e| e.to_string())?;
+        }
+        if !strand.token.is_empty() {
+            self.link.strand_handed_on(self.acks.delivered(), &strand.name, &strand.token);
+        }
+        if let Some(took) = strand.took {
+            self.metrics.snapshot.ended(took);
+            let took_ms = took.as_millis() as u64;
+            tracing::info!(detector = &*self.link.name, took_ms, "snapshot read");
+        }
         Ok(())
     }
 

@@ -10,6 +10,18 @@ use postgres_protocol::message::frontend;
 use crate::postgres::session::{Rows, simple_query};
 use crate::postgres::{Error, Established, Kind, Params, Wire, connect};
 
+/// A slot to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewSlot<'a> {
+    pub(super) name: &'a str,
+    /// It goes with the connection.
+    pub(super) temporary: bool,
+    /// Standbys keep a copy.
+    pub(super) failover: bool,
+    /// Its snapshot is wanted.
+    pub(super) export: bool,
+}
+
 /// A walsender that waits for a command.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -83,22 +95,26 @@ impl Connection {
         Ok(read_history(text))
     }
 
-    /// Creates a slot for pgoutput and returns its consistent point. Waits for transactions that are
-    /// running, however long they take.
-    pub(super) async fn create_slot(
-        &mut self,
-        name: &str,
-        temporary: bool,
-        failover: bool,
-    ) -> Result<Lsn, Error> {
-        let temporary = if temporary { " TEMPORARY" } else { "" };
+    /// Creates a slot for pgoutput and returns its consistent point, and the snapshot of it, if that is to be exported: it
+    /// lives until the next command. Waits for transactions that are running, however long they take.
+    pub(super) async fn create_slot(&mut self, slot: &NewSlot<'_>) -> Result<(Lsn, Option<String>), Error> {
+        let temporary = if slot.temporary { " TEMPORARY" } else { "" };
         // The form with parentheses came with version 15, failover with 17.
-        let more = if failover { "(SNAPSHOT 'nothing', FAILOVER true)" } else { "NOEXPORT_SNAPSHOT" };
-        let command =
-            format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {more}", quote_name(name));
+        let more = match (slot.failover, slot.export) {
+            (true, true) => "(SNAPSHOT 'export', FAILOVER true)",
+            (true, false) => "(SNAPSHOT 'nothing', FAILOVER true)",
+            (false, true) => "EXPORT_SNAPSHOT",
+            (false, false) => "NOEXPORT_SNAPSHOT",
+        };
+        let name = quote_name(slot.name);
+        let command = format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {more}");
         let rows = self.command(&command, "creating the replication slot").await?;
         let point = rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok());
-        point.ok_or_else(|| Error::protocol(self.place(), "the slot was created without a consistent point"))
+        let snapshot = rows.first().and_then(|row| row.get(2)?.clone()).filter(|name| !name.is_empty());
+        let point = point.ok_or_else(|| {
+            Error::protocol(self.place(), "the slot was created without a consistent point")
+        })?;
+        Ok((point, snapshot))
     }
 
     /// Standbys are to keep a copy of a slot that is there, and that nobody reads (server 17 or later).

@@ -21,21 +21,21 @@ const HEAD_BYTES: usize = 5;
 
 /// One message of the server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    pub(super) tag: u8,
+pub(crate) struct Frame<'a> {
+    pub(crate) tag: u8,
     /// Its body, or the front of it.
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
     /// How long the body is.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// The server sent what is no message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadLength;
+pub(crate) struct BadLength;
 
 /// The reading half and what it brought.
 #[derive(Debug)]
-pub(super) struct Input<R = ReadHalf> {
+pub(crate) struct Input<R = ReadHalf> {
     read: R,
     buffer: Vec<u8>,
     start: usize,
@@ -49,14 +49,14 @@ pub(super) struct Input<R = ReadHalf> {
 
 impl<R: AsyncRead + Unpin> Input<R> {
     /// `early` are bytes that arrived before.
-    pub(super) fn new(read: R, early: &[u8], frame_bytes_max: usize) -> Self {
+    pub(crate) fn new(read: R, early: &[u8], frame_bytes_max: usize) -> Self {
         let mut buffer = vec![0; BUFFER_BYTES.max(early.len())];
         buffer[..early.len()].copy_from_slice(early);
         Self { read, buffer, start: 0, end: early.len(), last: 0, skip: 0, frame_bytes_max }
     }
 
     /// Reads what there is, once; `Ready(0)` is the end of the stream.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.buffer.len() - self.end < ROOM_BYTES_MIN && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -71,7 +71,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     /// The next whole frame that is here.
-    pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, BadLength> {
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, BadLength> {
         let here = self.end - self.start;
         if here == 0 || self.skip > 0 {
             (self.start, self.end) = (0, 0);
@@ -101,8 +101,13 @@ impl<R: AsyncRead + Unpin> Input<R> {
         Ok(None)
     }
 
+    /// The kind of the next frame, which need not be here as a whole.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.buffer[self.start..self.end].first().copied().filter(|_| self.skip == 0)
+    }
+
     /// The next frame will be the last one again, if it was whole. For use before anything else is read.
-    pub(super) fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         self.start = self.last;
     }
 
@@ -115,7 +120,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
     }
 
     /// Gives back what a long frame needed. To be called when nothing is left to cut.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.buffer.len() > BUFFER_BYTES && self.start == self.end {
             (self.start, self.end) = (0, 0);
             self.buffer.truncate(BUFFER_BYTES);

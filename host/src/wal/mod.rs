@@ -28,15 +28,15 @@ mod connection;
 pub mod health;
 pub mod health_facts;
 pub(crate) mod heartbeat;
-mod input;
+pub(crate) mod input;
 mod open;
 mod options;
 pub(crate) mod own;
 mod progress;
 mod publication;
-mod queue;
+pub(crate) mod queue;
 mod server;
-mod side;
+pub(crate) mod side;
 mod spill;
 mod status;
 mod stream;
@@ -56,6 +56,7 @@ use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::postgres::Error;
+use crate::snapshot::{Joined, Joint};
 use heartbeat::Heart;
 use queue::Queue;
 use side::Side;
@@ -63,6 +64,7 @@ use status::Signals;
 
 pub(crate) use connection::quote_name;
 pub use open::open;
+pub(crate) use open::open_joined;
 pub use options::{Options, Streaming, Values};
 pub use progress::{Progress, Status};
 pub use publication::Publication;
@@ -154,6 +156,8 @@ pub struct Session {
     published: Published,
     heartbeat: Option<heartbeat::Plan>,
     reader: AbortHandle,
+    /// The snapshot that stands in the stream, until it is read.
+    joint: Option<Mutex<Joint>>,
     /// Reader and writer; aborted when the session is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -166,6 +170,22 @@ impl Session {
             Some(result) => result,
             None => Err(Error::unfit(Kind::Unavailable, "ended", "the session has ended", "open a new one")),
         }
+    }
+
+    /// The same, with the rows of a snapshot in their place, if there is one.
+    pub(crate) async fn joined(&self) -> Result<Vec<Joined>, Error> {
+        let Some(joint) = &self.joint else {
+            return Ok(self.next().await?.into_iter().map(Joined::Wal).collect());
+        };
+        match joint.lock().await.next(&self.queue, &self.progress).await {
+            Some(result) => result,
+            None => Err(Error::unfit(Kind::Unavailable, "ended", "the session has ended", "open a new one")),
+        }
+    }
+
+    /// How many rows the snapshot in the stream has, as far as the server knows.
+    pub(crate) async fn snapshot_estimate(&self) -> Option<u64> {
+        self.joint.as_ref()?.lock().await.estimate()
     }
 
     /// What is true of this session.

@@ -15,12 +15,13 @@ use pgcdc_core::id::Origin;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::published::Published;
 use pgcdc_core::resume::{Decision, Halt, HaltCode, ServerFacts, Stored, decide};
+use pgcdc_core::snapshot::record::Record;
 use pgcdc_core::streamed::Streamed;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::connection::{Connection, System, quote_name};
+use super::connection::{Connection, NewSlot, System, quote_name};
 use super::health;
 use super::heartbeat;
 use super::input::Input;
@@ -37,6 +38,7 @@ use super::stream::{CHANGE_HEAD_BYTES, Reader, XID_BYTES};
 use super::toast::ToastNews;
 use super::{Facts, Session, Started};
 use crate::postgres::{self, Error, Params, Wire};
+use crate::snapshot::{self, Joint};
 
 /// Batches that may wait for the host.
 const BATCHES_MAX: usize = 1_024;
@@ -45,6 +47,16 @@ const SLOT_NEWS_EVERY: Duration = Duration::from_secs(5);
 /// Opens a session that reads the WAL of the parameters' database. `stored` is what the host has stored
 /// for this source; a temporary slot cannot go on there, and ignores it.
 pub async fn open(params: &Params, options: Options, stored: Option<Stored>) -> Result<Session, Error> {
+    open_joined(params, options, stored, &Record::default()).await
+}
+
+/// The same; with `snapshot_first`, what is not on `record` is read, and stands in the stream.
+pub(crate) async fn open_joined(
+    params: &Params,
+    options: Options,
+    stored: Option<Stored>,
+    record: &Record,
+) -> Result<Session, Error> {
     let plan = options.plan()?;
     let (session, connection) = tokio::try_join!(postgres::Session::open(params), Connection::open(params))?;
     let server = server::inspect(&session).await?;
@@ -56,8 +68,8 @@ pub async fn open(params: &Params, options: Options, stored: Option<Stored>) -> 
         let step = "nothing while a failover is under way; else make sure that only one of them takes writes";
         return Err(Error::unfit(Kind::Unavailable, "two_servers", message, step));
     }
-    let opening = Opening { plan, options, session, connection, server };
-    opening.start(params, stored).await
+    let opening = Opening { plan, options, session, connection, server, exported: None };
+    opening.start(params, stored, record).await
 }
 
 struct Opening {
@@ -66,10 +78,17 @@ struct Opening {
     session: postgres::Session,
     connection: Connection,
     server: Server,
+    /// The snapshot of the slot that was just created.
+    exported: Option<String>,
 }
 
 impl Opening {
-    async fn start(mut self, params: &Params, stored: Option<Stored>) -> Result<Session, Error> {
+    async fn start(
+        mut self,
+        params: &Params,
+        stored: Option<Stored>,
+        record: &Record,
+    ) -> Result<Session, Error> {
         self.connection.allow_any_bytes().await?;
         let system = self.connection.identify().await?;
         let found = match &self.plan.slot {
@@ -124,7 +143,45 @@ impl Opening {
             self.plan.tables.exclude.push(table);
         }
         let published = published.map(|(_, published)| published).unwrap_or_default();
-        self.run(params, facts, published).await
+        let mut settings = self.settings(&facts.identity);
+        let joint = match self.options.snapshot_first && !record.done {
+            true => Some(self.join(params, &facts, record, &mut settings).await?),
+            false => None,
+        };
+        self.run(params, facts, settings, published, joint).await
+    }
+
+    /// The snapshot of the slot that was just created; or, for what is left of an earlier one, that of a slot in passing.
+    async fn join(
+        &mut self,
+        params: &Params,
+        facts: &Facts,
+        record: &Record,
+        settings: &mut Settings,
+    ) -> Result<Joint, Error> {
+        let plan = snapshot::Plan {
+            params,
+            publication: &self.plan.publication,
+            tables: &self.plan.tables,
+            record,
+            origin: settings.origin,
+            settings,
+        };
+        if let Some(exported) = self.exported.take() {
+            return Joint::open(&plan, facts.start, &exported).await;
+        }
+        tracing::info!(
+            slot = facts.identity.slot,
+            "the rows that are not on record are read in a new snapshot"
+        );
+        let mut passing = Connection::open(params).await?;
+        let slot = NewSlot { name: &temporary_name(), temporary: true, failover: false, export: true };
+        let (point, exported) = create_slot(&mut passing, &self.session, &slot).await?;
+        let exported = exported
+            .ok_or_else(|| Error::protocol(passing.place(), "the slot was created without a snapshot"))?;
+        let joint = Joint::open(&plan, point, &exported).await;
+        settings.cut_at = Some(point);
+        joint
     }
 
     async fn publication(&self, slot_exists: bool) -> Result<Publication, Error> {
@@ -187,8 +244,15 @@ impl Opening {
                 Ok((start, Started::Adopted))
             }
             Decision::Create => {
-                let at = self.create_slot(slot).await?;
-                Ok((self.chosen(at)?, Started::Created))
+                let slot = NewSlot {
+                    name: slot,
+                    temporary: self.plan.slot.is_none(),
+                    failover: self.options.failover,
+                    export: self.options.snapshot_first,
+                };
+                let made = create_slot(&mut self.connection, &self.session, &slot).await?;
+                self.exported = made.1;
+                Ok((self.chosen(made.0)?, Started::Created))
             }
         }
     }
@@ -211,33 +275,7 @@ impl Opening {
         }
     }
 
-    /// The server lets every running transaction end first; that is told, since it may take long.
-    async fn create_slot(&mut self, name: &str) -> Result<Lsn, Error> {
-        let temporary = self.plan.slot.is_none();
-        let failover = self.options.failover;
-        let session = &self.session;
-        let news = async {
-            loop {
-                tokio::time::sleep(SLOT_NEWS_EVERY).await;
-                let sql = "SELECT count(*), pg_catalog.string_agg(pid::text, ', ') FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL";
-                let rows = session.rows(sql, "looking at running transactions").await.unwrap_or_default();
-                let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone()).unwrap_or_default();
-                tracing::warn!(
-                    slot = name,
-                    transactions = cell(0),
-                    pids = cell(1),
-                    "the new slot waits for running transactions"
-                );
-            }
-        };
-        tokio::select! {
-            created = self.connection.create_slot(name, temporary, failover) => created,
-            () = news => Err(Error::protocol(session.place(), "the slot was not created")),
-        }
-    }
-
-    async fn run(self, params: &Params, facts: Facts, published: Published) -> Result<Session, Error> {
-        let id = &facts.identity;
+    fn settings(&self, id: &PostgresIdentity) -> Settings {
         let mut settings =
             Settings::new(Origin { system_identifier: id.system_identifier, database_oid: id.database_oid });
         settings.include_schema = self.options.include_schema;
@@ -255,6 +293,18 @@ impl Opening {
             Values::Typed => CoreValues::Typed,
             Values::Text => CoreValues::Text,
         };
+        settings
+    }
+
+    async fn run(
+        self,
+        params: &Params,
+        facts: Facts,
+        settings: Settings,
+        published: Published,
+        joint: Option<Joint>,
+    ) -> Result<Session, Error> {
+        let id = &facts.identity;
         let assembler = Assembler::new(settings, TypeCatalog::new(), facts.start);
         let assembler = assembler.map_err(|error| Error::params(error.to_string()))?;
         let messages = self.options.messages;
@@ -284,6 +334,7 @@ impl Opening {
                 published,
                 // A standby takes no writes, and its primary's reach it anyway.
                 heartbeat: self.plan.heartbeat.filter(|_| !self.server.in_recovery),
+                joint,
             },
             facts,
         ))
@@ -302,11 +353,39 @@ struct Parts {
     heartbeat: Option<heartbeat::Plan>,
     frame_bytes_max: usize,
     spill: Option<Spill>,
+    joint: Option<Joint>,
+}
+
+/// The server lets every running transaction end first; that is told, since it may take long.
+async fn create_slot(
+    connection: &mut Connection,
+    session: &postgres::Session,
+    slot: &NewSlot<'_>,
+) -> Result<(Lsn, Option<String>), Error> {
+    let news = async {
+        loop {
+            tokio::time::sleep(SLOT_NEWS_EVERY).await;
+            let sql = "SELECT count(*), pg_catalog.string_agg(pid::text, ', ') FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL";
+            let rows = session.rows(sql, "looking at running transactions").await.unwrap_or_default();
+            let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone()).unwrap_or_default();
+            tracing::warn!(
+                slot = slot.name,
+                transactions = cell(0),
+                pids = cell(1),
+                "the new slot waits for running transactions"
+            );
+        }
+    };
+    tokio::select! {
+        created = connection.create_slot(slot) => created,
+        () = news => Err(Error::protocol(session.place(), "the slot was not created")),
+    }
 }
 
 fn spawn(parts: Parts, facts: Facts) -> Session {
     let Parts { mut wire, assembler, side, every, silence, bounds, .. } = parts;
-    let Parts { published, heartbeat, frame_bytes_max, spill, .. } = parts;
+    let Parts { published, heartbeat, frame_bytes_max, spill, joint, .. } = parts;
+    let joint = joint.map(Mutex::new);
     let progress = Arc::new(Progress::new(facts.start));
     let queue = Arc::new(Queue::new(bounds));
     let signals = Arc::new(Signals::default());
@@ -340,7 +419,7 @@ fn spawn(parts: Parts, facts: Facts) -> Session {
         }
     });
     let tasks = Mutex::new(tasks);
-    Session { facts, queue, progress, signals, side, toast, published, heartbeat, reader, tasks }
+    Session { facts, queue, progress, signals, side, toast, published, heartbeat, joint, reader, tasks }
 }
 
 /// The slot is in use, and by whom.

@@ -61,6 +61,8 @@ pub struct Options {
     pub read_ahead_bytes: usize,
     /// A slot that is further behind is warned of; bytes.
     pub slot_lag_warn: u64,
+    /// Hand out what the tables hold already, before their changes.
+    pub snapshot_first: bool,
     /// How long a slot that another client reads is waited for, e.g. `30s`; for ever if absent.
     pub slot_wait: Option<String>,
     /// Whether large transactions are received while they are in progress (server 14 or later).
@@ -165,6 +167,7 @@ impl Default for Options {
             receive_timeout_ms: 30_000,
             read_ahead_bytes: 4 << 20,
             slot_lag_warn: 104_857_600,
+            snapshot_first: false,
             slot_wait: None,
             streaming: Streaming::Auto,
             spill_max: 64 << 30,
@@ -251,6 +254,9 @@ impl Options {
         }
         if !(1 << 16..=1 << 30).contains(&self.read_ahead_bytes) {
             return Err(bad("`read_ahead_bytes` must be 65536 to 1073741824"));
+        }
+        if self.snapshot_first && start.is_some() {
+            return Err(bad("`snapshot_first` begins where its snapshot is, so `start_lsn` has to go"));
         }
         let slot = self.slot(&publication)?;
         let toast_cache = self.toast_limits()?;
@@ -348,6 +354,7 @@ mod tests {
             (r#"{"publication":"p","start_lsn":"x"}"#, "start_lsn"),
             (r#"{"publication":"p","include":["a.b.c.d"]}"#, "include"),
             (r#"{"publication":"p","values":"binary"}"#, "unknown variant"),
+            (r#"{"publication":"p","start_lsn":"0/1","snapshot_first":true}"#, "start_lsn"),
             (r#"{"publicaton":"p"}"#, "unknown field"),
             (r#"{"publication":"p","streaming":"parallel"}"#, "unknown variant"),
             (r#"{"publication":"p","origin":"some"}"#, "unknown variant"),

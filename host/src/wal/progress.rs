@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pgcdc_core::confirm::{Positions, Stand};
 use pgcdc_core::lsn::Lsn;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 pub use pgcdc_core::confirm::Status;
@@ -29,6 +29,8 @@ pub struct Progress {
     offered: Notify,
     /// The server's WAL end has moved, and nothing else has; not much, maybe.
     quiet: Notify,
+    /// Of all transactions that commit before this, everything was handed on.
+    clear: watch::Sender<Lsn>,
 }
 
 impl Progress {
@@ -36,7 +38,7 @@ impl Progress {
     pub fn new(start: Lsn) -> Self {
         let positions = Mutex::new(Positions::new(start));
         let (confirmed_moved, offered, quiet) = (Notify::new(), Notify::new(), Notify::new());
-        Self { positions, confirmed_moved, offered, quiet }
+        Self { positions, confirmed_moved, offered, quiet, clear: watch::Sender::new(start) }
     }
 
     /// The first `batches` batches of this session are settled in every lane. Returns what may be stored now.
@@ -100,6 +102,21 @@ impl Progress {
     /// What the next status update says.
     pub fn status(&self) -> Status {
         self.lock().status()
+    }
+
+    /// Waits until all that commits before `position` is in the queue.
+    pub(crate) async fn clear(&self, position: Lsn) {
+        // The sender is here: it does not go away.
+        let _ = self.clear.subscribe().wait_for(|clear| *clear >= position).await;
+    }
+
+    /// All that commits before `position` is in the queue.
+    pub(super) fn is_clear(&self, position: Lsn) {
+        self.clear.send_if_modified(|clear| {
+            let moved = position > *clear;
+            *clear = position.max(*clear);
+            moved
+        });
     }
 
     /// Bytes up to here were read.

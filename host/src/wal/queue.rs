@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) bytes_max: usize,
-    pub(super) batches_max: usize,
+pub(crate) struct Bounds {
+    pub(crate) bytes_max: usize,
+    pub(crate) batches_max: usize,
 }
 
 /// One producer, one consumer.
 #[derive(Debug)]
-pub(super) struct Queue<T, E> {
+pub(crate) struct Queue<T, E> {
     bounds: Bounds,
     state: Mutex<State<T, E>>,
     /// Something was taken.
@@ -35,13 +35,13 @@ struct State<T, E> {
 }
 
 impl<T, E> Queue<T, E> {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         let state = State { waiting: VecDeque::new(), bytes: 0, end: None, ended: false };
         Self { bounds, state: Mutex::new(state), taken: Notify::new(), put: Notify::new() }
     }
 
     /// Waits for room, then appends.
-    pub(super) async fn push(&self, item: T, bytes: usize) {
+    pub(crate) async fn push(&self, item: T, bytes: usize) {
         loop {
             {
                 let mut state = self.lock();
@@ -59,18 +59,18 @@ impl<T, E> Queue<T, E> {
     }
 
     /// Waits until nothing waits here: the consumer wants more.
-    pub(super) async fn hungry(&self) {
+    pub(crate) async fn hungry(&self) {
         while !self.is_empty() {
             self.taken.notified().await;
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().waiting.is_empty()
     }
 
     /// No more will come. The first reason given stays.
-    pub(super) fn end(&self, reason: E) {
+    pub(crate) fn end(&self, reason: E) {
         let mut state = self.lock();
         if !state.ended {
             (state.ended, state.end) = (true, Some(reason));
@@ -79,7 +79,7 @@ impl<T, E> Queue<T, E> {
     }
 
     /// Everything that waits, at least one; or the reason of the end, once. `None` after that.
-    pub(super) async fn drain(&self) -> Option<Result<Vec<T>, E>> {
+    pub(crate) async fn drain(&self) -> Option<Result<Vec<T>, E>> {
         loop {
             {
                 let mut state = self.lock();

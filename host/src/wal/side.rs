@@ -26,13 +26,8 @@ impl Side {
 
     /// What these types are made of; types that are gone are missing from the answer.
     pub(super) async fn types(&self, oids: &[u32]) -> Result<Vec<TypeRow>, Error> {
-        let doing = "looking up types";
         let mut slot = self.session.lock().await;
-        let session = ready(&self.params, &mut slot).await?;
-        let asked = oids.to_vec();
-        let rows = session.client().query_typed(TYPES_SQL, &[(&asked, Type::OID_ARRAY)]).await;
-        let rows = rows.map_err(|error| session.error(doing, error))?;
-        rows.iter().map(type_row).collect::<Result<_, _>>().map_err(|error| session.error(doing, error))
+        types(ready(&self.params, &mut slot).await?, oids).await
     }
 
     pub(super) async fn lag(&self, slot_name: &str, publication: &str) -> Result<Option<Lag>, Error> {
@@ -53,6 +48,15 @@ impl Side {
         let standing = publication::standing(session, &published::left(before, &now)).await?;
         Ok(Some((oid, now, standing)))
     }
+}
+
+/// What these types are made of; types that are gone are missing from the answer.
+pub(crate) async fn types(session: &Session, oids: &[u32]) -> Result<Vec<TypeRow>, Error> {
+    let doing = "looking up types";
+    let asked = oids.to_vec();
+    let rows = session.client().query_typed(TYPES_SQL, &[(&asked, Type::OID_ARRAY)]).await;
+    let rows = rows.map_err(|error| session.error(doing, error))?;
+    rows.iter().map(type_row).collect::<Result<_, _>>().map_err(|error| session.error(doing, error))
 }
 
 async fn ready<'a>(params: &Params, slot: &'a mut Option<Session>) -> Result<&'a Session, Error> {

@@ -113,6 +113,9 @@ impl Loop {
         if self.fill_now().await? {
             return Ok(());
         }
+        if self.reader.assembler.is_empty() && !self.reader.assembler.in_transaction() {
+            self.reader.progress.is_clear(self.received);
+        }
         self.reader.input.shrink();
         if !self.reader.assembler.is_empty() && self.reader.queue.is_empty() {
             return self.push_open().await;

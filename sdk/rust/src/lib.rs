@@ -59,7 +59,7 @@ pub use pgcdc_layout as layout;
 pub use batch::{Batch, Body, Encoding, Rows};
 pub use config::{ByteSize, Config, Endpoint, Secret};
 pub use error::{Error, Result};
-pub use host::{console, crypto, files, http, kv, log, metrics, postgres, wal};
+pub use host::{console, crypto, files, http, kv, log, metrics, postgres, snapshot, wal};
 pub use kinds::checkpoint_store::{self, CheckpointStore};
 pub use kinds::dlq::{self, Dlq};
 pub use kinds::sink::{self, Sink};

@@ -135,6 +135,11 @@ pub fn script_wal(answers: impl IntoIterator<Item = Result<Vec<Batch>>>) {
     native::wal::script(answers);
 }
 
+/// What snapshots will bring next.
+pub fn script_snapshot(answers: impl IntoIterator<Item = Result<Vec<Batch>>>) {
+    native::snapshot::script(answers);
+}
+
 /// A row for a test: `None` is NULL.
 pub type Row<'a> = &'a [Option<&'a str>];
 

@@ -24,5 +24,6 @@ pub mod repository;
 pub mod samples;
 pub mod signature;
 pub mod usage;
+pub mod versions;
 pub mod watchdog;
 pub mod writers;

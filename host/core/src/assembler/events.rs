@@ -164,7 +164,7 @@ impl OpenBatch {
     }
 
     #[inline]
-    fn add(&mut self, stamp: &Stamp, event: EventDef<'_>) -> Result<(), WriteError> {
+    pub(super) fn add(&mut self, stamp: &Stamp, event: EventDef<'_>) -> Result<(), WriteError> {
         let key = stamp.key.event_part();
         self.writer.add_event(&EventDef { id: stamp.id, key: &key, seq: stamp.seq, ..event })?;
         self.add_key(stamp.key);

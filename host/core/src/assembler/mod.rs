@@ -20,6 +20,7 @@ mod remember;
 mod row;
 mod settings;
 mod shape;
+mod snapshot;
 mod tables;
 mod toast;
 mod transaction;
@@ -30,6 +31,7 @@ pub use open_batch::{MESSAGE_CHANNEL, SCHEMA_CHANNEL, TXN_CHANNEL};
 pub use outcome::{Error, Fed, Finished, Reason, Refused};
 pub use pattern::{BadPattern, TableFilter, TablePattern};
 pub use settings::{BadSetting, EVENT_BYTES_MAX, EVENT_BYTES_MIN, Settings, ToastLimits, Values};
+pub use snapshot::{SnapshotTable, Subject};
 pub use tables::channel_of;
 pub use toast::ToastCounts;
 
@@ -155,6 +157,11 @@ impl Assembler {
     fn begin(&mut self, begin: Begin) -> Result<Fed, Error> {
         if self.tx.is_some() {
             return unexpected("Begin", "the transaction before has not ended");
+        }
+        if self.known.settings.cut_at.take_if(|at| begin.commit_lsn >= *at).is_some()
+            && self.batch.events() > 0
+        {
+            return Ok(Fed::Full);
         }
         self.tx = Some(Transaction::new(begin));
         Ok(Fed::Taken)

@@ -23,8 +23,6 @@ pub const TXN_CHANNEL: &str = "pgcdc:_txn";
 pub const MESSAGE_CHANNEL: &str = "pgcdc:_message";
 /// The channel of SCHEMA_CHANGE.
 pub const SCHEMA_CHANNEL: &str = "pgcdc:_schema";
-/// The source as envelopes print it.
-const SOURCE: &str = "wal_replication";
 
 #[derive(Debug)]
 pub(super) struct OpenBatch {
@@ -86,7 +84,7 @@ impl OpenBatch {
         }
         self.writer.flags(flags).detected_us(known.now_us);
         self.writer.strand(&settings.strand)?;
-        self.writer.source(SOURCE)?;
+        self.writer.source(settings.source)?;
         self.writer.resume(&known.resume.to_bytes())?;
         self.started = true;
         Ok(())
@@ -176,6 +174,28 @@ impl OpenBatch {
             last: true,
             ..TxDef::default()
         })
+    }
+
+    /// A place in the transaction table for what a snapshot reads: made once a batch, and remembered in `placed`.
+    #[inline]
+    pub(super) fn snapshot(
+        &mut self,
+        point: Lsn,
+        at_us: i64,
+        placed: &mut Option<(u64, u32)>,
+    ) -> Result<u32, WriteError> {
+        if let Some((_, index)) = placed.filter(|(batch, _)| *batch == self.number) {
+            return Ok(index);
+        }
+        let key = point.to_bytes();
+        let index = self.writer.add_transaction(&TxDef {
+            key: &key,
+            commit_lsn: point.0,
+            commit_us: at_us,
+            ..TxDef::default()
+        })?;
+        *placed = Some((self.number, index));
+        Ok(index)
     }
 
     pub(super) fn txn_channel(&mut self) -> Result<u32, WriteError> {

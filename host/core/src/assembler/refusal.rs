@@ -20,6 +20,22 @@ pub(super) fn of_row(stamp: &Stamp, table: &Table, row: Option<&Tuple<'_>>, reas
     }
 }
 
+/// The same of a row whose key is known as text.
+pub(super) fn of_snapshot(
+    stamp: &Stamp,
+    table: &Table,
+    mut row_key: Vec<(String, String)>,
+    reason: Reason,
+) -> Refused {
+    let mut key_bytes = 0;
+    row_key.retain(|(_, text)| {
+        let fits = text.len() <= KEY_VALUE_BYTES_MAX && key_bytes + text.len() <= ROW_KEY_BYTES_MAX;
+        key_bytes += if fits { text.len() } else { 0 };
+        fits
+    });
+    Refused { row_key, ..of_row(stamp, table, None, reason) }
+}
+
 pub(super) fn of_channel(stamp: &Stamp, channel: &str, reason: Reason) -> Refused {
     Refused {
         id: stamp.id,

@@ -2,6 +2,7 @@
 
 use super::pattern::TableFilter;
 use crate::id::Origin;
+use crate::lsn::Lsn;
 
 /// The least that `max_event_bytes` may be.
 pub const EVENT_BYTES_MIN: usize = 1 << 10;
@@ -34,6 +35,10 @@ pub struct Settings {
     pub origin: Origin,
     /// The name of the strand in the batches' headers.
     pub strand: String,
+    /// The source as envelopes print it.
+    pub source: &'static str,
+    /// The first transaction that commits at this position or later begins a batch of its own.
+    pub cut_at: Option<Lsn>,
     /// Payloads show `schema` and `columns`.
     pub include_schema: bool,
     /// Envelopes show `transaction`.
@@ -81,6 +86,8 @@ impl Settings {
         Settings {
             origin,
             strand: "wal".into(),
+            source: "wal_replication",
+            cut_at: None,
             include_schema: false,
             tx_metadata: false,
             tx_markers: false,

@@ -35,7 +35,7 @@ use super::lane::{Bounds, Delivery};
 use crate::ack::{Acks, Receipt};
 use crate::admin::metrics::Metrics;
 use crate::batch::Batch;
-use crate::source::Origin;
+use crate::source::{Origin, Part};
 
 /// What is read at once, unless the lane has room for less.
 const BLOCK_BYTES_MAX: u64 = 256 << 10;
@@ -198,6 +198,7 @@ impl Overflow {
             let origin = (!frame.refused.is_empty()).then_some(Origin {
                 session: 0,
                 number: 0,
+                part: Part::Wal(0),
                 first: OrderKey::EMPTY,
                 last: OrderKey::EMPTY,
                 refused: frame.refused,

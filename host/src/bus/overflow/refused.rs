@@ -84,7 +84,7 @@ fn restore(kept: Kept) -> Option<Refused> {
     })
 }
 
-/// The one of the three kinds of key that has these bytes.
+/// The one of the kinds of key that has these bytes.
 fn find(bytes: &[u8]) -> Option<PostgresKey> {
     let (commit, rest) = bytes.split_first_chunk::<8>()?;
     let (_kind, rest) = rest.split_first()?;
@@ -95,6 +95,7 @@ fn find(bytes: &[u8]) -> Option<PostgresKey> {
         PostgresKey::row(commit, change, nth),
         PostgresKey::message_outside(change),
         PostgresKey::commit(commit),
+        PostgresKey::snapshot(commit, change.0, nth),
     ];
     kinds.into_iter().find(|key| key.to_bytes().as_slice() == bytes)
 }
@@ -112,10 +113,11 @@ mod tests {
             PostgresKey::message_outside(change),
             PostgresKey::begin(commit),
             PostgresKey::commit(commit),
+            PostgresKey::snapshot(commit, 9, 16_400),
         ] {
             assert_eq!(find(&key.to_bytes()), Some(key));
         }
-        assert_eq!(find(&[0; 21]), None);
+        assert_eq!(find(&[4; 21]), None);
         assert_eq!(find(&[0; 3]), None);
     }
 }

@@ -14,6 +14,7 @@ mod kv;
 mod log;
 mod metrics;
 mod postgres;
+mod snapshot;
 mod wal;
 
 pub(crate) mod calls;
@@ -44,6 +45,7 @@ mod generated {
         with: {
             "pgcdc:host/batches.batch": super::batches::Handle,
             "pgcdc:host/wal.replication": super::wal::Replication,
+            "pgcdc:host/snapshot.reading": super::snapshot::Reading,
             "pgcdc:host/postgres.subscription": super::postgres::Subscription,
             "pgcdc:host/files.file": super::files::OpenFile,
         },
@@ -68,6 +70,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     host::http::add_to_linker::<State, D>(linker, it)?;
     host::postgres::add_to_linker::<State, D>(linker, it)?;
     host::wal::add_to_linker::<State, D>(linker, it)?;
+    host::snapshot::add_to_linker::<State, D>(linker, it)?;
     host::files::add_to_linker::<State, D>(linker, it)?;
     host::crypto::add_to_linker::<State, D>(linker, it)?;
     host::kv::add_to_linker::<State, D>(linker, it)

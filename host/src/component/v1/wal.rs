@@ -10,7 +10,8 @@ use super::{WireError, body, fine};
 use crate::batch::Batch;
 use crate::component::state::State;
 use crate::postgres;
-use crate::source::{Origin, takeover};
+use crate::snapshot::Joined;
+use crate::source::{Origin, Part, takeover};
 use crate::wal::Session;
 
 /// What a guest's handle stands for.
@@ -19,6 +20,7 @@ pub struct Replication {
     session: Arc<Session>,
     number: u64,
     made: Arc<std::sync::atomic::AtomicU64>,
+    made_of_wal: Arc<std::sync::atomic::AtomicU64>,
 }
 
 /// A session's error for a guest, with the way out as context.
@@ -65,7 +67,10 @@ impl HostWithStore<State> for HasSelf<State> {
         };
         let number = link.begin(&session);
         crate::source::watch_lag(Arc::clone(&link), Arc::downgrade(&session));
-        let replication = Replication { session, number, made: Arc::default() };
+        if let Some(rows) = session.snapshot_estimate().await {
+            accessor.with(|mut access| access.get().services.metrics.snapshot.expected(rows));
+        }
+        let replication = Replication { session, number, made: Arc::default(), made_of_wal: Arc::default() };
         accessor.with(|mut access| Ok(Ok(access.get().table.push(replication)?)))
     }
 }
@@ -86,12 +91,14 @@ impl HostReplicationWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         replication: Resource<Replication>,
     ) -> wasmtime::Result<Result<Vec<Resource<Handle>>, WireError>> {
-        let (session, number, made) = accessor.with(|mut access| {
+        let (session, number, made, made_of_wal) = accessor.with(|mut access| {
             let found = access.get().table.get(&replication)?;
-            fine((Arc::clone(&found.session), found.number, Arc::clone(&found.made)))
+            let made = (Arc::clone(&found.made), Arc::clone(&found.made_of_wal));
+            fine((Arc::clone(&found.session), found.number, made.0, made.1))
         })?;
+        let count = |of: &std::sync::atomic::AtomicU64| of.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // Taking finished batches from the session's queue is one step: a guest that stops waiting loses none.
-        let finished = match session.next().await {
+        let finished = match session.joined().await {
             Ok(finished) => finished,
             Err(error) => return Ok(Err(refused(&error))),
         };
@@ -103,14 +110,23 @@ impl HostReplicationWithStore<State> for HasSelf<State> {
             }
             let mut handles = Vec::with_capacity(finished.len());
             for finished in finished {
-                let origin = Origin {
-                    session: number,
-                    number: made.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
-                    first: finished.first_key,
-                    last: finished.last_key,
-                    refused: finished.refused,
+                let batch = match finished {
+                    Joined::Wal(finished) => {
+                        let origin = Origin {
+                            session: number,
+                            number: count(&made),
+                            part: Part::Wal(count(&made_of_wal)),
+                            first: finished.first_key,
+                            last: finished.last_key,
+                            refused: finished.refused,
+                        };
+                        Batch::from_wal(finished.bytes, origin)
+                    }
+                    Joined::Snapshot(piece) => {
+                        let (bytes, origin) = Origin::of_piece(number, count(&made), piece);
+                        Batch::from_wal(bytes, origin)
+                    }
                 };
-                let batch = Batch::from_wal(finished.bytes, origin);
                 state.charge(batch.len_bytes())?;
                 handles.push(state.table.push(Handle(Arc::new(batch)))?);
             }

@@ -3,7 +3,7 @@
 //! Several packages in one text take the nested form, so the `package …;` line of each file becomes braces
 //! around all files of that package.
 
-const HOST: [&str; 11] = [
+const HOST: [&str; 12] = [
     include_str!("../../../../wit/v1/deps/host/types.wit"),
     include_str!("../../../../wit/v1/deps/host/batches.wit"),
     include_str!("../../../../wit/v1/deps/host/log.wit"),
@@ -12,6 +12,7 @@ const HOST: [&str; 11] = [
     include_str!("../../../../wit/v1/deps/host/http.wit"),
     include_str!("../../../../wit/v1/deps/host/postgres.wit"),
     include_str!("../../../../wit/v1/deps/host/wal.wit"),
+    include_str!("../../../../wit/v1/deps/host/snapshot.wit"),
     include_str!("../../../../wit/v1/deps/host/files.wit"),
     include_str!("../../../../wit/v1/deps/host/crypto.wit"),
     include_str!("../../../../wit/v1/deps/host/kv.wit"),
@@ -30,7 +31,7 @@ const CONNECTOR: [&str; 7] = [
 /// The interfaces that every world may import: they have no effect outside.
 pub(super) const PURE: [&str; 5] = ["types", "batches", "log", "metrics", "crypto"];
 /// The interfaces that only a world with effects may import.
-pub(super) const EFFECTS: [&str; 6] = ["console", "http", "postgres", "wal", "files", "kv"];
+pub(super) const EFFECTS: [&str; 7] = ["console", "http", "postgres", "wal", "snapshot", "files", "kv"];
 
 /// The version of every package of the contract.
 pub(super) const VERSION: &str = "1.0.0-draft";

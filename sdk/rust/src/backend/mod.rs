@@ -8,9 +8,11 @@ mod guest;
 pub(crate) mod native;
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use guest::pgcdc::host::{batches, console, crypto, files, http, kv, log, metrics, postgres, wal};
+pub(crate) use guest::pgcdc::host::{
+    batches, console, crypto, files, http, kv, log, metrics, postgres, snapshot, wal,
+};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{batches, console, crypto, files, http, kv, log, metrics, postgres, wal};
+pub(crate) use native::{batches, console, crypto, files, http, kv, log, metrics, postgres, snapshot, wal};
 
 /// The bytes of rows, as whoever brings them holds them.
 #[cfg(target_arch = "wasm32")]

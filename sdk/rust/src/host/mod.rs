@@ -9,4 +9,5 @@ pub mod kv;
 pub mod log;
 pub mod metrics;
 pub mod postgres;
+pub mod snapshot;
 pub mod wal;

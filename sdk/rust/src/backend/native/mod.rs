@@ -10,6 +10,7 @@ pub(crate) mod kv;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod postgres;
+pub(crate) mod snapshot;
 pub(crate) mod wal;
 
 use crate::Result;
