@@ -13,6 +13,7 @@ use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
 use pgcdc_core::owed::Owed;
 use pgcdc_core::resume::{Reached, Stored};
+use pgcdc_core::streamed::{Replay, Step, Streamed};
 use pgcdc_layout::{Op, View};
 
 use crate::sink::{Delivery, Lane};
@@ -35,6 +36,9 @@ pub(crate) struct Session {
     pub(crate) identity: PostgresIdentity,
     pub(crate) positions: Positions,
     assembler: Assembler,
+    streamed: Streamed,
+    /// What is kept of transactions in progress.
+    kept: BTreeMap<u32, Vec<u8>>,
     bytes: Vec<u8>,
     read: VecDeque<Finished>,
     next: u64,
@@ -131,6 +135,8 @@ impl Process {
             identity,
             positions: Positions::new(start),
             assembler,
+            streamed: Streamed::default(),
+            kept: BTreeMap::new(),
             bytes: Vec::new(),
             read: VecDeque::new(),
             next: 0,
@@ -305,7 +311,8 @@ impl Session {
         let lsn = frame.get(1..9).and_then(Lsn::from_bytes).unwrap_or_default();
         self.received = self.received.max(lsn);
         if frame[0] == b'k' {
-            let stand = match (self.assembler.in_transaction(), self.assembler.is_empty()) {
+            let inside = self.assembler.in_transaction() || self.streamed.is_inside();
+            let stand = match (inside, self.assembler.is_empty()) {
                 (true, _) => Stand::Inside,
                 (false, true) => Stand::Clear,
                 (false, false) => Stand::Gathered,
@@ -313,8 +320,40 @@ impl Session {
             self.positions.keepalive(lsn, frame[17] != 0, stand);
             return Ok(());
         }
+        let (data, bad) = (&frame[25..], |error: String| Anomaly::BadStream(error));
+        match self.streamed.take(lsn, data, data.len() as u64).map_err(|error| bad(error.to_string()))? {
+            Step::Pass => self.feed(lsn, data),
+            Step::Noted => Ok(()),
+            Step::Keep { xid, record } => {
+                record.write(self.kept.entry(xid).or_default());
+                Ok(())
+            }
+            Step::Forget { xid } => {
+                self.kept.remove(&xid);
+                Ok(())
+            }
+            Step::Release(replay) => self.replay(*replay),
+        }
+    }
+
+    fn replay(&mut self, mut replay: Replay) -> Result<(), Anomaly> {
+        let bad = |error: String| Anomaly::BadStream(error);
+        let kept = self.kept.remove(&replay.xid()).unwrap_or_default();
+        self.feed(Lsn::ZERO, &replay.begin())?;
+        let mut rest = kept.as_slice();
+        while let Some(kept) = replay.next(&mut rest).map_err(|error| bad(error.to_string()))? {
+            self.feed(kept.wal_start, kept.data)?;
+        }
+        self.feed(Lsn::ZERO, &replay.commit().map_err(|error| bad(error.to_string()))?)?;
+        for relation in self.streamed.settle(replay) {
+            self.assembler.remember(&relation).map_err(|error| bad(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, lsn: Lsn, data: &[u8]) -> Result<(), Anomaly> {
         loop {
-            match self.assembler.feed(lsn, &frame[25..], 0) {
+            match self.assembler.feed(lsn, data, 0) {
                 Err(error) => return Err(Anomaly::BadStream(error.to_string())),
                 Ok(Fed::Full) => self.push_open(),
                 Ok(Fed::NeedTypes(oids)) => self.assembler.learn_types(&oids, Vec::new()),

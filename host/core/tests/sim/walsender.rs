@@ -1,7 +1,11 @@
-//! The server's end of a connection: real pgoutput bytes in CopyData frames, and keepalives at bad moments.
+//! The server's end of a connection: real pgoutput bytes in CopyData frames, and keepalives at bad moments. Some transactions
+//! are sent in pieces while they are in progress, with parts that are rolled back.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use pgcdc_core::lsn::Lsn;
+use pgcdc_core::pgoutput::stream::{Bracket, StreamAbort, StreamCommit, StreamStart, StreamStop, Within};
 use pgcdc_core::pgoutput::{Begin, Cell, Column, Commit, Identity, Logical, Message, Relation, encode_tuple};
 
 use crate::server::{Change, Item, Kind, Op, Server};
@@ -19,6 +23,12 @@ pub(crate) struct Connection {
     /// Everything up to here was decoded.
     sent: Lsn,
     described: [bool; 2],
+    /// Of transactions that are sent in pieces, by item: how many of their changes are out.
+    pieces: BTreeMap<usize, usize>,
+    /// Which of those have been told what a table is.
+    described_in: BTreeSet<(u32, usize)>,
+    /// Whose piece is being sent, if one is.
+    within: Option<u32>,
     /// On its way to the client.
     pub(crate) down: Vec<u8>,
     /// On its way to the server: confirmed positions.
@@ -38,6 +48,9 @@ impl Connection {
             next: 0,
             sent: requested.max(confirmed),
             described: [false; 2],
+            pieces: BTreeMap::new(),
+            described_in: BTreeSet::new(),
+            within: None,
             down: Vec::new(),
             up: Vec::new(),
         }
@@ -49,10 +62,16 @@ impl Connection {
             return false;
         }
         let Some(item) = server.items.get(self.next) else { return false };
+        if rng.u8(..4) == 0 {
+            self.early(server, rng);
+        }
+        let pieces = self.pieces.remove(&self.next);
         self.next += 1;
         // What a slot has behind it is not decoded.
-        if item.start >= self.start {
-            self.item(item, rng);
+        match pieces {
+            Some(out) => self.committed(item, out, rng),
+            None if item.start >= self.start => self.item(item, rng),
+            None => {}
         }
         self.sent = self.sent.max(item.end);
         true
@@ -81,6 +100,14 @@ impl Connection {
     }
 
     fn data(&mut self, at: Lsn, data: &[u8]) {
+        let mut inside = Vec::new();
+        let data = match self.within {
+            Some(xid) => {
+                Within::encode_bytes(&mut inside, xid, data);
+                &inside
+            }
+            None => data,
+        };
         let mut body = vec![b'w'];
         body.extend_from_slice(&at.to_bytes());
         body.extend_from_slice(&at.to_bytes());
@@ -115,13 +142,76 @@ impl Connection {
         }
     }
 
+    /// A piece of a transaction that will commit later: its changes before the WAL that is decoded next.
+    fn early(&mut self, server: &Server, rng: &mut Rng) {
+        let at = self.next + rng.usize(1..4);
+        let Some(limit) = server.items.get(self.next).map(|item| item.start) else { return };
+        let Some(item) = server.items.get(at).filter(|item| item.start >= self.start) else { return };
+        let Kind::Transaction { xid, changes, .. } = &item.kind else { return };
+        let out = self.pieces.get(&at).copied();
+        let now = changes.iter().take_while(|change| change.lsn < limit).count();
+        if now <= out.unwrap_or(0) {
+            return;
+        }
+        self.pieces.insert(at, now);
+        self.piece(*xid, out.is_none(), &changes[out.unwrap_or(0)..now], rng);
+        if rng.u8(..3) == 0 {
+            self.keepalive(rng.bool());
+        }
+    }
+
+    fn piece(&mut self, xid: u32, first: bool, changes: &[Change], rng: &mut Rng) {
+        self.bracket(Bracket::Start(StreamStart { xid, first }));
+        self.within = Some(xid);
+        changes.iter().for_each(|change| self.change(change, rng));
+        if rng.u8(..12) == 0 {
+            self.keepalive(rng.bool());
+        }
+        // Rows since a savepoint to which the transaction went back.
+        let part = xid.wrapping_add(1_000);
+        let undone = changes.last().filter(|change| change.op != Op::Message && rng.u8(..3) == 0);
+        if let Some(change) = undone {
+            self.within = Some(part);
+            self.change(&Change { version: u32::MAX, ..change.clone() }, rng);
+        }
+        self.within = None;
+        self.bracket(Bracket::Stop(StreamStop));
+        if undone.is_some() {
+            self.bracket(Bracket::Abort(StreamAbort { xid, part }));
+            self.described_in.retain(|(told, _)| *told != xid && *told != part);
+        }
+    }
+
+    /// The commit of a transaction of which so many changes are out.
+    fn committed(&mut self, item: &Item, out: usize, rng: &mut Rng) {
+        let Kind::Transaction { xid, commit_us, changes } = &item.kind else { return };
+        self.piece(*xid, false, &changes[out..], rng);
+        let (commit_lsn, end_lsn) = (item.start, item.end);
+        let commit = StreamCommit { xid: *xid, commit_lsn, end_lsn, commit_us: *commit_us };
+        self.bracket(Bracket::Commit(commit));
+        for table in 0..TABLES.len() {
+            if self.described_in.remove(&(*xid, table)) {
+                self.described[table] = true;
+            }
+        }
+    }
+
+    fn bracket(&mut self, bracket: Bracket) {
+        let mut data = Vec::new();
+        bracket.encode(&mut data);
+        self.data(self.sent, &data);
+    }
+
     fn change(&mut self, change: &Change, rng: &mut Rng) {
         if change.op == Op::Message {
             return self.logical(change.lsn, true, change.version);
         }
         let table = table_of(change.row);
-        if !self.described[table] || rng.u8(..30) == 0 {
-            self.described[table] = true;
+        let known = match self.within {
+            Some(xid) => !self.described_in.insert((xid, table)),
+            None => std::mem::replace(&mut self.described[table], true),
+        };
+        if !known || rng.u8(..30) == 0 {
             self.describe(table);
         }
         let (id, mut value) = (change.row.to_string(), change.version.to_string());
