@@ -5,6 +5,7 @@ use pgcdc_tests::support::desk::Desk;
 use pgcdc_tests::support::event::Event;
 use pgcdc_tests::support::exact::Exact;
 use pgcdc_tests::support::manifest::Manifest;
+use pgcdc_tests::support::peers;
 use pgcdc_tests::support::pgcdc::Pgcdc;
 
 /// The WAL of a database with further options of the detector.
@@ -211,6 +212,16 @@ fn generated_columns_are_what_the_server_publishes_and_no_more() {
         r#"[{"name":"id","type_oid":23,"type_name":"int4"},{"name":"v","type_oid":25,"type_name":"text"}]"#;
     assert_eq!(event.payload.get("columns"), Some(&Exact::parse(columns).unwrap()));
     assert_eq!(event.payload.get("schema").and_then(Exact::text), Some("public"));
+    pgcdc.stop_clean();
+    let version = db.text("select current_setting('server_version_num')").unwrap();
+    if version.parse::<u32>().unwrap() < 180_000 {
+        return peers::without("published generated columns", "they came with PostgreSQL 18");
+    }
+    db.execute("create publication stored for table t with (publish_generated_columns = stored)");
+    let pgcdc = desk.run(&Manifest::wal_of(&db.url(), "publication: stored").stdout());
+    db.wait_streaming();
+    db.execute("insert into t (id, v) values (2, 'b')");
+    assert_eq!(pgcdc.events(1)[0].row().to_string(), json(r#"{"id":2,"twice":4,"v":"b"}"#));
     pgcdc.stop_clean();
 }
 

@@ -71,7 +71,7 @@ fn arrays_with_bounds_and_composites_and_many_dimensions_are_as_the_server_print
                 r#"insert into t values
                 (1, '[0:1]={1,NULL}', array[row(1, 'a,"b"\'), null, row(null, '')]::pair[], '{1,2}', null, '{(2,2),(1,1);(4,4),(3,3)}', null),
                 (2, '[-1:0][2:3]={{1,2},{3,4}}', '{}', '[5:6]={1,2}', '{"{1,NULL}",NULL}', '{}', array['{"a": [1]}'::jsonb, 'null', null]),
-                (3, '{{{{{{1},{2}}}}}}', '{"(1,"{x,y}")"}', '{}', '{}', null, '{}')"#,
+                (3, '{{{{{{1},{2}}}}}}', '{"(1,\"{x,y}\")"}', '{}', '{}', null, '{}')"#,
             )
             .unwrap();
     });
