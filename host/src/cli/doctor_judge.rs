@@ -359,7 +359,7 @@ fn synchronous(server: &ServerFacts, application: &str) -> Option<Finding> {
     let text = setting(server, CHECK);
     let names = |char: char| !(char.is_alphanumeric() || matches!(char, '_' | '-' | '*' | '"'));
     let fits = |word: &str| word == "*" || word.trim_matches('"').eq_ignore_ascii_case(application);
-    text.split(names).any(fits).then(|| {
+    text.split(names).filter(|word| !word.is_empty()).any(fits).then(|| {
         Finding::problem(
             CHECK,
             format!("`{text}` takes pgcdc for a standby: commits may wait until every sink has them"),
