@@ -19,7 +19,7 @@ fn prepare(name: &str, desk: &Desk, flags: &[&str]) -> Database {
 }
 
 fn with_table(db: Database, desk: &Desk, flags: &[&str]) -> Database {
-    let init = desk.start(&[&["init", "--adapter", "outbox"], flags].concat(), &[]).wait();
+    let init = desk.start(&[&["init", "--adapter", "outbox"][..], flags].concat(), &[]).wait();
     assert_eq!(init.code(), Some(0), "{}", init.stderr);
     let sql = init.stdout.join("\n");
     db.execute(&sql);

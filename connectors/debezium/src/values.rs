@@ -114,7 +114,6 @@ impl Column<'_> {
 
 /// None if the value has no place in that form.
 fn write_value(out: &mut Vec<u8>, form: &Form, text: &str) -> Option<()> {
-    let mut whole = |number: Option<i64>| Some(out.extend_from_slice(number?.to_string().as_bytes()));
     match form {
         Form::Boolean => match text {
             "t" => out.extend_from_slice(b"true"),
@@ -122,7 +121,7 @@ fn write_value(out: &mut Vec<u8>, form: &Form, text: &str) -> Option<()> {
             _ => return None,
         },
         Form::Bit => out.extend_from_slice(if text == "1" { b"true" } else { b"false" }),
-        Form::Int(_) => whole(text.parse().ok())?,
+        Form::Int(_) => whole(out, text.parse().ok())?,
         // JSON has no NaN and no infinity: a text, as Jackson has it.
         Form::Float | Form::Double if check::is_number(text.as_bytes()) => {
             out.extend_from_slice(text.as_bytes())
@@ -137,22 +136,32 @@ fn write_value(out: &mut Vec<u8>, form: &Form, text: &str) -> Option<()> {
             decimal::write_unscaled(out, text, scale)?;
             out.push(b'}');
         }
-        Form::Date => whole(time::date_days(text).filter(|days| i32::try_from(*days).is_ok()))?,
-        Form::Time { millis } => whole(time::time_us(text).map(|us| if *millis { us / 1_000 } else { us }))?,
+        Form::Date => whole(out, time::date_days(text).filter(|days| i32::try_from(*days).is_ok()))?,
+        Form::Time { millis } => {
+            whole(out, time::time_us(text).map(|us| if *millis { us / 1_000 } else { us }))?
+        }
         Form::Timestamp { millis } => {
-            whole(time::timestamp_us(text).map(|us| if *millis { us.div_euclid(1_000) } else { us }))?;
+            whole(out, time::timestamp_us(text).map(|us| if *millis { us.div_euclid(1_000) } else { us }))?;
         }
         Form::ZonedTime => write_string(out, time::zoned_time(text)?.as_bytes()),
         Form::ZonedTimestamp => write_string(out, time::instant(text).as_bytes()),
-        Form::Interval => whole(time::interval_us(text))?,
+        Form::Interval => whole(out, time::interval_us(text))?,
         Form::Array(element, delimiter) => {
             let mut each = |out: &mut Vec<u8>, value: Option<&str>| match value {
                 Some(value) => write_value(out, element, value),
-                None => Some(out.extend_from_slice(b"null")),
+                None => {
+                    out.extend_from_slice(b"null");
+                    Some(())
+                }
             };
             list::write(out, text, char::from(*delimiter), &mut each)?;
         }
     }
+    Some(())
+}
+
+fn whole(out: &mut Vec<u8>, number: Option<i64>) -> Option<()> {
+    out.extend_from_slice(number?.to_string().as_bytes());
     Some(())
 }
 

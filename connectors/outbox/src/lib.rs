@@ -15,7 +15,7 @@ mod options;
 mod parts;
 mod table;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,7 +41,7 @@ pub struct Outbox {
     ledger: RefCell<Ledger>,
     parts: RefCell<Parts>,
     /// The call that waits until there is room.
-    waiting: Cell<Option<Waker>>,
+    waiting: RefCell<Option<Waker>>,
 }
 
 impl Source for Outbox {
@@ -57,7 +57,7 @@ impl Source for Outbox {
             );
         }
         let parts = Parts::new(options.partitions, options.partitions_max);
-        let (ledger, waiting) = (RefCell::default(), Cell::default());
+        let (ledger, waiting) = (RefCell::default(), RefCell::default());
         Ok(Self { table, parts: RefCell::new(parts), options, ledger, waiting })
     }
 
@@ -164,7 +164,8 @@ impl Outbox {
                 return;
             }
             self.ledger.borrow_mut().forget(&ids);
-            if let Some(waiting) = self.waiting.take() {
+            let waiting = self.waiting.take();
+            if let Some(waiting) = waiting {
                 waiting.wake();
             }
         }
@@ -177,7 +178,7 @@ impl Outbox {
             if self.ledger.borrow().len() < rows_max {
                 return Poll::Ready(());
             }
-            self.waiting.set(Some(context.waker().clone()));
+            self.waiting.replace(Some(context.waker().clone()));
             Poll::Pending
         })
         .await;

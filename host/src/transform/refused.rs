@@ -56,7 +56,7 @@ mod tests {
     fn batch(particulars: &[&str]) -> Arc<Batch> {
         let mut writer = BatchWriter::new();
         let relation = writer.add_relation(&RelationDef::channel("ch")).unwrap();
-        for particulars in particulars {
+        for &particulars in particulars {
             writer.add_event(&EventDef { particulars, ..EventDef::new(Op::Notify, relation) }).unwrap();
         }
         Arc::new(Batch::trusted(writer.finish()))

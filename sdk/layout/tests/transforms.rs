@@ -241,7 +241,7 @@ fn a_row_becomes_free_form() {
     let body = BodyDef::Json("{\"n\": 1}");
     let (op, particulars) = (Some(Op::Named), Some("{\"operation\": \"VIEW_RESULT\"}"));
     rewriter
-        .free_form(&event, &FreeForm { relation: Some(alerts), op, body, particulars, derived: 0 })
+        .free_form(&event, &FreeForm { relation: Some(alerts), op, body, particulars, ..FreeForm::default() })
         .unwrap();
     let mut output = rewriter.finish().unwrap();
     stamp(&view, &mut output, child_id).unwrap();
@@ -255,6 +255,59 @@ fn a_row_becomes_free_form() {
          \"source\":\"wal_replication\",\"created_at\":\"1970-01-01T00:00:00.000001Z\",\"position\":\"000101\"}}\n"
         )
     );
+}
+
+#[test]
+fn a_payload_that_is_replaced_keeps_the_key_of_its_row_and_nothing_else() {
+    let mut w = BatchWriter::new();
+    let int = w.add_type(&TypeDef::scalar(23, Kind::Int, "int4")).unwrap();
+    let id = ColumnDef { primary: true, identity: true, ..ColumnDef::new("id", int) };
+    let columns = [ColumnDef::new("note", int), id];
+    let keyed = w.add_relation(&RelationDef { columns: &columns, ..RelationDef::channel("c") }).unwrap();
+    let whole = [ColumnDef { identity: true, ..ColumnDef::new("a", int) }];
+    let full = RelationDef { identity: b'f', columns: &whole, ..RelationDef::channel("f") };
+    let full = w.add_relation(&full).unwrap();
+    for (relation, values) in [(keyed, &["1", "2"][..]), (full, &["3"])] {
+        let mut t = w.tuple(values.len()).unwrap();
+        values.iter().for_each(|value| t.value(value.as_bytes()));
+        let after = Some(t.finish().unwrap());
+        w.add_event(&EventDef { after, ..EventDef::new(Op::Insert, relation) }).unwrap();
+    }
+    let input = w.finish();
+    let view = View::parse(&input).unwrap();
+    let mut rewriter = Rewriter::new(view, |r: &Relation<'_>| RelationPlan::key_only(r)).unwrap();
+    for event in view.events() {
+        let form = FreeForm { body: BodyDef::Json("{}"), rows: true, ..FreeForm::default() };
+        rewriter.free_form(&event, &form).unwrap();
+    }
+    let output = rewriter.finish().unwrap();
+    let view = View::parse(&output).unwrap();
+    let rows: Vec<Vec<Cell<&[u8]>>> =
+        view.events().map(|event| event.raw_after().unwrap().iter().collect()).collect();
+    assert_eq!(rows, [vec![Cell::Value(&b"2"[..])], vec![]]);
+    let lines = String::from_utf8(json::lines(&view, usize::MAX).unwrap().bytes).unwrap();
+    assert_eq!(lines.matches(r#""payload":{},"#).count(), 2, "the rows are not printed: {lines}");
+}
+
+#[test]
+fn a_payload_alone_is_what_the_envelope_has() {
+    let input = batch();
+    let view = View::parse(&input).unwrap();
+    let mut encoder = json::Encoder::new(&view, usize::MAX);
+    for event in view.events() {
+        let (mut line, mut payload) = (Vec::new(), Vec::new());
+        encoder.event(&mut line, &event).unwrap();
+        encoder.payload(&mut payload, &event).unwrap();
+        let (line, payload) = (String::from_utf8(line).unwrap(), String::from_utf8(payload).unwrap());
+        assert!(
+            payload.starts_with('{') && line.contains(&format!("\"payload\":{payload},\"source\"")),
+            "{line}"
+        );
+    }
+    let mut short = json::Encoder::new(&view, 10);
+    let mut out = b"before".to_vec();
+    assert!(short.payload(&mut out, &view.event(0).unwrap()).is_err());
+    assert_eq!(out, b"before");
 }
 
 #[test]
