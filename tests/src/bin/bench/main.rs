@@ -12,6 +12,7 @@ mod latency;
 mod options;
 mod policy;
 mod report;
+mod snapshot;
 mod webhook;
 
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
     }
     if options.wants("hung") {
         hung::measure(&options, &mut report);
+    }
+    if options.wants("snapshot") {
+        snapshot::measure(&options, &mut report);
     }
     if options.wants("boundary") {
         boundary::measure(&options, &mut report);
