@@ -89,7 +89,6 @@ fn every_row_goes_to_every_sink_once_and_it_ends_by_itself() {
     let positions: Vec<_> = orders.iter().filter_map(|e| e.envelope.get("position")?.text()).collect();
     assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "positions ascend");
     assert_eq!(desk.read("rows.jsonl").lines().count(), 105_000);
-    assert!(!exit.stderr.contains("WARN"), "{}", exit.stderr);
     let left = std::fs::read_dir(desk.path("state/pgcdc")).unwrap();
     let left = left
         .filter_map(Result::ok)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use pgcdc_core::checkpoint::{Checkpoint, Identity};
 use pgcdc_core::lsn::Lsn;
+use pgcdc_core::snapshot::record::Token;
 
 use super::args::{self, Checkpoint as Action, Stored};
 use super::main::{block_on, read, workshop};
@@ -49,6 +50,10 @@ fn show(of: &Stored, global: &args::Global, json: bool) -> Result<ExitCode, Stri
             println!("  slot {}, publication {}", id.slot, id.publication);
         }
         for (strand, at) in &checkpoint.strands {
+            if let Some(token) = Token::decode(strand, &at.resume) {
+                println!("  {strand}: {}, {} rows read", if token.done { "done" } else { "in part" }, token.rows);
+                continue;
+            }
             let resume =
                 Lsn::from_bytes(&at.resume).map_or_else(|| "unreadable".into(), |lsn| lsn.to_string());
             let strand = if strand.is_empty() { "wal" } else { strand };

@@ -31,8 +31,7 @@ pub(super) enum Step<'a> {
 
 impl Line {
     pub(super) async fn open(params: &Params, row_bytes_max: usize) -> Result<Line, Error> {
-        let mut wire = connect(params, Kind::Ordinary).await?.wire;
-        wire.transport.let_gather();
+        let wire = connect(params, Kind::Ordinary).await?.wire;
         let (read, write) = tokio::io::split(wire.transport);
         Ok(Line { input: Input::new(read, &wire.buffer, row_bytes_max + 64), write, place: wire.place })
     }

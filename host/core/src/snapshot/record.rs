@@ -57,6 +57,13 @@ pub struct BadToken {
 }
 
 impl Token {
+    /// What is stored of a strand, if it is one of a snapshot and can be read.
+    #[must_use]
+    pub fn decode(strand: &str, token: &[u8]) -> Option<Token> {
+        let ours = strand == WHOLE || strand.starts_with(OF_TABLE);
+        serde_json::from_slice(token).ok().filter(|_| ours)
+    }
+
     /// The bytes to store.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

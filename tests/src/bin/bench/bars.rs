@@ -6,6 +6,7 @@ use crate::hung;
 use crate::large;
 use crate::policy;
 use crate::report::Report;
+use crate::snapshot;
 
 const RECVLOGICAL: &str = "pg_recvlogical";
 const STDOUT: &str = "stdout";
@@ -29,6 +30,7 @@ pub(crate) fn print(report: &Report) {
         ("webhook-batch / stdout, rows/s", rate("webhook-batch", STDOUT), AtLeast(0.9)),
         ("components / linked, CPU", cpu("drop_columns", "drop_columns-linked"), AtMost(1.15)),
         ("policy on / off, rows/s", rate(policy::ON, policy::OFF), AtLeast(0.95)),
+        ("snapshot / copy, rows/s", rate(snapshot::SNAPSHOT, snapshot::COPY), AtLeast(0.7)),
         (
             "beside a hung sink / alone, p99",
             report.ratio((hung::BESIDE, "latency_p99_ms"), (hung::ALONE, "latency_p99_ms")),

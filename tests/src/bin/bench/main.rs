@@ -13,6 +13,7 @@ mod latency;
 mod options;
 mod policy;
 mod report;
+mod snapshot;
 mod webhook;
 
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ fn main() -> ExitCode {
     }
     if options.wants("large") {
         large::measure(&options, &mut report);
+    }
+    if options.wants("snapshot") {
+        snapshot::measure(&options, &mut report);
     }
     if options.wants("boundary") {
         boundary::measure(&options, &mut report);

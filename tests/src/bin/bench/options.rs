@@ -1,7 +1,7 @@
 //! What to measure.
 
 pub(crate) const USAGE: &str = "usage: bench [--quick] [--rows N] [--rounds N] [--only PART,PART…]
-parts: throughput first latency idle policy hung large boundary, or one contender: pg_recvlogical stdout drop_columns drop_columns-linked
+parts: throughput first latency idle policy hung large snapshot boundary, or one contender: pg_recvlogical stdout drop_columns drop_columns-linked
 file webhook-batch webhook-single";
 
 /// The command line.
@@ -37,7 +37,7 @@ impl Options {
 
     /// A part is wanted if it, or one of its contenders, is named, or nothing is.
     pub(crate) fn wants(&self, part: &str) -> bool {
-        let others = ["first", "latency", "idle", "policy", "hung", "large", "boundary"];
+        let others = ["first", "latency", "idle", "policy", "hung", "large", "snapshot", "boundary"];
         let inside = |name: &String| part == "throughput" && !others.contains(&name.as_str());
         self.only.is_empty() || self.only.iter().any(|name| name == part || inside(name))
     }
