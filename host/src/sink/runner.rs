@@ -238,7 +238,7 @@ impl Runner {
         let span = tracing::debug_span!("deliver", sink = &*self.lane.name, events, attempt);
         let write = async move {
             let began = Instant::now();
-            crate::fault::point!("sink::send::before");
+            let _ = crate::fault::pause!("sink::send::before");
             let answer = match timeout {
                 None => Answer::Came(instance.write(batch, sequence, attempt).await),
                 Some(limit) => {

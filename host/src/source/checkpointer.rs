@@ -109,14 +109,16 @@ impl Checkpointer {
             let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
             if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
-                #[cfg(feature = "faults")]
-                crate::fault::stored_late().await;
-                if crate::fault::fails!("store::write::before") {
+                if crate::fault::pause!("store::write::before") {
                     return Err(crate::store::Error::new("a fault that was asked for"));
                 }
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;
                 if crate::fault::fails!("store::write::after") {
                     return Err(crate::store::Error::new("a fault that was asked for"));
+                }
+                #[cfg(feature = "faults")]
+                if crate::fault::splits(&checkpoint) {
+                    crate::fault::point!("store::write::split");
                 }
                 self.link.set_checkpoint(checkpoint);
             }
