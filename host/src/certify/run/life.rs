@@ -23,6 +23,8 @@ use super::{DEADLINE, LOOK_EVERY, Proof};
 const BEHIND_MAX: u64 = 3_000;
 /// The receiver of webhooks hangs for seconds, and nobody else is to wait for it.
 const WEBHOOK_BEHIND_MAX: u64 = 30_000;
+/// While the writers wait, a row comes so often all the same: whoever is back has something new to deliver.
+const MARK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why waiting for a moment of a life ended.
 enum Moment {
@@ -152,8 +154,12 @@ impl Proof<'_> {
     /// Waits for the moment of the blow; writers are held back meanwhile if the sinks are far behind.
     async fn moment(&mut self, process: &mut Process, when: When) -> Result<Moment, String> {
         let deadline = process.started + DEADLINE;
+        let mut marked = process.started;
         loop {
-            self.gate();
+            if !self.gate() && self.inbox.fresh_at().is_none() && marked.elapsed() >= MARK_EVERY {
+                self.marker.mark().await;
+                marked = Instant::now();
+            }
             if let Some(status) = process.ended() {
                 return Ok(Moment::Ended(status));
             }
@@ -196,7 +202,9 @@ impl Proof<'_> {
         let answers = Instant::now();
         self.inbox.await_beyond(goal);
         loop {
-            self.gate();
+            if !self.gate() {
+                self.marker.mark().await;
+            }
             if let Some(status) = process.ended() {
                 return Ok(Moment::Ended(status));
             }
@@ -213,12 +221,14 @@ impl Proof<'_> {
         }
     }
 
-    fn gate(&self) {
+    /// Whether the writers may write.
+    fn gate(&self) -> bool {
         let committed = self.desk.committed.load(Ordering::Relaxed);
         let behind = |sink| committed.saturating_sub(self.inbox.distinct(sink) as u64);
         let open = [STDOUT, FILE].into_iter().all(|sink| behind(sink) < BEHIND_MAX)
             && behind(WEBHOOK) < WEBHOOK_BEHIND_MAX;
         self.desk.open.send_if_modified(|was| std::mem::replace(was, open) != open);
+        open
     }
 
     /// The process is gone: reads everything that it has left behind.
