@@ -87,10 +87,10 @@ fn going_on_at_the_slots_position_is_found() {
 
 #[test]
 fn confirming_before_storing_is_found() {
-    // The device hangs with the first checkpoint, and the server is told of it all the same.
-    let arguments = ["--kills", "1", "--fault", "store::write::before 0 hang"];
+    // The device hangs with the first checkpoint that moves the position, and the server is told of it all the same.
+    let arguments = ["--kills", "1", "--fault", "store::write::further 0 hang"];
     let Some(found) = certify("confirm-before-store", &arguments) else { return };
-    found.assert_crashed("store::write::before hang, then kill", 1);
+    found.assert_crashed("store::write::further hang, then kill", 1);
     found.assert_names(&["ack-ahead"]);
 }
 

@@ -97,7 +97,8 @@ sinks:
 
     /// The system calls at which it can be ended here. The error says why there are none.
     pub(crate) fn syscalls(&self) -> Result<Vec<String>, String> {
-        let mut probe = traced("write", 1_000_000);
+        // More than any of its threads will write, and no more than strace can count.
+        let mut probe = traced("write", 60_000);
         probe.arg(&self.program);
         let output = self.prepared(probe, &["--version"]).output().map_err(|e| format!("no strace: {e}"))?;
         if !output.status.success() {

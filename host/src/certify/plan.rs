@@ -24,8 +24,17 @@ pub(crate) enum When {
     AfterFirst(u64),
     /// Its fault ends it; nothing else does.
     ByItself,
-    /// At no set time: as soon as the server was told of more than was stored when it began, which must not happen.
-    ToldTooMuch,
+    /// At no set time: its fault has struck, and the server was told of more than it may be told of from then on.
+    ToldTooMuch(Bound),
+}
+
+/// What a server may be told of while something hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The store, with the first checkpoint that moves the position: nothing but what was stored before the life.
+    Stored,
+    /// A sink, with a batch: nothing beyond where the WAL ended by then.
+    Written,
 }
 
 /// By what.
@@ -133,7 +142,8 @@ impl Plan {
 
     pub(crate) fn next(&mut self) -> Blow {
         if let Some(fault) = &self.offer.ordered {
-            let when = if fault.is_end() { When::ByItself } else { When::ToldTooMuch };
+            let bound = if fault.point.starts_with("store::") { Bound::Stored } else { Bound::Written };
+            let when = if fault.is_end() { When::ByItself } else { When::ToldTooMuch(bound) };
             return Blow { when, how: How::Kill, fault: Some(fault.clone()), server: None };
         }
         if self.offer.server && self.draw.once_in(12) {

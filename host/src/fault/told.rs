@@ -31,6 +31,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("ack::settle::after", &[]),
     ("store::write::before", &["error", "hang"]),
     ("store::write::after", &["error"]),
+    // Passed only when the position is to move, not some lane's mark alone.
+    ("store::write::further", &["hang"]),
     // Passed only when what was stored splits a transaction.
     ("store::write::split", &[]),
     ("files::write::before", &["error"]),

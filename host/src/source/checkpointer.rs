@@ -82,10 +82,6 @@ impl Checkpointer {
             () = self.link.changed.notified() => {}
             () = offered => {}
         }
-        #[cfg(feature = "faults")]
-        if let Some((wal, storable)) = self.link.storable(self.acks.standing().frontier) {
-            crate::fault::confirm_early(&wal.progress, storable);
-        }
         loop {
             self.link.moved.notify_waiters();
             if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
@@ -109,6 +105,11 @@ impl Checkpointer {
             let checkpoint = Checkpoint::of_wal(stored.as_ref(), &wal.identity, storable, standing.lanes);
             if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
+                #[cfg(feature = "faults")]
+                if storable > wal.progress.status().confirmed {
+                    crate::fault::confirm_early(&wal.progress, storable);
+                    let _ = crate::fault::pause!("store::write::further");
+                }
                 if crate::fault::pause!("store::write::before") {
                     return Err(crate::store::Error::new("a fault that was asked for"));
                 }

@@ -302,7 +302,7 @@ impl World {
     }
 }
 
-fn append(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
 }

@@ -16,7 +16,7 @@ use super::super::anomaly::{Anomaly, Name};
 use super::super::child::Process;
 use super::super::history::Ending;
 use super::super::inbox::{FILE, STDOUT, WEBHOOK};
-use super::super::plan::{Blow, Fault, How, When};
+use super::super::plan::{Blow, Bound, Fault, How, When};
 use super::{DEADLINE, LOOK_EVERY, Proof};
 
 /// Changes that the sinks may be behind before the writers wait.
@@ -155,6 +155,7 @@ impl Proof<'_> {
     async fn moment(&mut self, process: &mut Process, when: When) -> Result<Moment, String> {
         let deadline = process.started + DEADLINE;
         let mut marked = process.started;
+        let mut bound = None;
         loop {
             if !self.gate() && self.inbox.fresh_at().is_none() && marked.elapsed() >= MARK_EVERY {
                 self.marker.mark().await;
@@ -163,13 +164,20 @@ impl Proof<'_> {
             if let Some(status) = process.ended() {
                 return Ok(Moment::Ended(status));
             }
+            if let (When::ToldTooMuch(of), None, true) = (when, bound, process.struck()) {
+                bound = Some(match of {
+                    Bound::Stored => self.stored(),
+                    Bound::Written => self.objects.wal_end().await?,
+                });
+            }
             let (since, after_ms) = match when {
                 When::AfterStart(ms) => (Some(process.started), ms),
                 When::AfterFirst(ms) => (self.inbox.fresh_at(), ms),
-                When::ToldTooMuch if self.objects.confirmed().await? > self.stored() => {
-                    (Some(process.started), 0)
-                }
-                When::ByItself | When::ToldTooMuch => (None, 0),
+                When::ByItself => (None, 0),
+                When::ToldTooMuch(_) => match bound {
+                    Some(bound) if self.objects.confirmed().await? > bound => (Some(process.started), 0),
+                    _ => (None, 0),
+                },
             };
             let left =
                 since.map(|since| (since + Duration::from_millis(after_ms)).saturating_duration_since(Instant::now()));
