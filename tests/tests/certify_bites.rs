@@ -66,7 +66,9 @@ fn certify(sabotage: &str, arguments: &[&str]) -> Option<Found> {
 #[test]
 fn a_batch_that_counts_before_the_sink_has_it_is_found() {
     // One sink hangs with its first batch, and the server is told all the same.
-    let Some(found) = certify("ack-early", &["--kills", "1", "--fault", "sink::send::before 0 hang"]) else { return };
+    let Some(found) = certify("ack-early", &["--kills", "1", "--fault", "sink::send::before 0 hang"]) else {
+        return;
+    };
     found.assert_crashed("sink::send::before hang, then kill", 1);
     found.assert_names(&["ack-ahead", "lost"]);
 }
@@ -74,7 +76,10 @@ fn a_batch_that_counts_before_the_sink_has_it_is_found() {
 #[test]
 fn skipping_by_the_transactions_lsn_is_found() {
     // What is stored splits a transaction, and then comes the crash.
-    let Some(found) = certify("skip-by-lsn", &["--kills", "1", "--fault", "store::write::split 0 exit"]) else { return };
+    let Some(found) = certify("skip-by-lsn", &["--kills", "1", "--fault", "store::write::split 0 exit"])
+    else {
+        return;
+    };
     found.assert_crashed("store::write::split exit", 1);
     found.assert_names(&["lost"]);
 }

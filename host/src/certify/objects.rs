@@ -38,8 +38,7 @@ impl Objects {
             return Err(format!("--name {name}: wanted: up to 40 lower-case letters, digits and _"));
         }
         let session = Session::open(params).await.map_err(|e| e.to_string())?;
-        let objects =
-            Objects { params: params.clone(), session: Mutex::new(session), name: name.to_owned() };
+        let objects = Objects { params: params.clone(), session: Mutex::new(session), name: name.to_owned() };
         objects.refuse_what_is_there().await?;
         if let Err(error) = objects.make().await {
             objects.remove().await.unwrap_or_else(|left| eprintln!("warning: {left}"));

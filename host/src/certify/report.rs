@@ -147,7 +147,13 @@ fn slowest(points: &Points) -> Vec<serde_json::Value> {
 
 /// The sum of all runs: crash points by kind, and what came of them.
 fn table(text: &mut String, sum: &Points) -> std::fmt::Result {
-    writeln!(text, "\nso far    {} of {GOAL} crash points in {} runs, {} changes", sum.total(), sum.runs, sum.changes)?;
+    writeln!(
+        text,
+        "\nso far    {} of {GOAL} crash points in {} runs, {} changes",
+        sum.total(),
+        sum.runs,
+        sum.changes
+    )?;
     // By place or kind, what happened there and how often.
     let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, count) in &sum.crashes {
@@ -169,11 +175,7 @@ fn table(text: &mut String, sum: &Points) -> std::fmt::Result {
         of(Name::Reordered),
         sum.anomalies.values().sum::<u64>() - of(Name::Lost) - of(Name::Phantom) - of(Name::Reordered)
     )?;
-    writeln!(
-        text,
-        "  repeated inside the window {}, outside {}",
-        sum.repeated_inside, sum.repeated_outside
-    )?;
+    writeln!(text, "  repeated inside the window {}, outside {}", sum.repeated_inside, sum.repeated_outside)?;
     writeln!(text, "  recovery {}", recovery(sum))?;
     for (took_ms, after) in &sum.slowest {
         writeln!(text, "    {took_ms} ms after {after}")?;
@@ -200,7 +202,13 @@ mod tests {
     #[test]
     fn the_table_shows_points_by_kind() {
         let mut sum = Points { runs: 2, ..Points::default() };
-        for name in ["kill", "kill", "kill while it stops", "store::write::before error, then kill", "syscall::write kill"] {
+        for name in [
+            "kill",
+            "kill",
+            "kill while it stops",
+            "store::write::before error, then kill",
+            "syscall::write kill",
+        ] {
             sum.crashed(name);
         }
         sum.crashed("store::write::before exit");

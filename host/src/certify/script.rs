@@ -232,8 +232,7 @@ impl Author {
             } else {
                 format!("({writer}, {key}, {version}, '{note}', {amount}, '{doc}')")
             });
-            let tag =
-                Tag { row: RowName { table: Table::Keyed, writer, key }, version, kind: Kind::Insert };
+            let tag = Tag { row: RowName { table: Table::Keyed, writer, key }, version, kind: Kind::Insert };
             script.changes.push(Change { tag, moved_from: None });
         }
         script.statements.push(if copy {

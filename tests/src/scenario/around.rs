@@ -21,8 +21,19 @@ impl Around {
             Self::Injected(inject) => {
                 let call = inject.split(':').next().unwrap_or_default();
                 let (trace, inject) = (format!("trace={call}"), format!("inject={inject}"));
-                let words =
-                    ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+                let words = [
+                    "strace",
+                    "-D",
+                    "-f",
+                    "-qq",
+                    "--seccomp-bpf",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    &trace,
+                    "-e",
+                    &inject,
+                ];
                 words.map(str::to_owned).to_vec()
             }
             Self::Files(count) => {

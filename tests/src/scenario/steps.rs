@@ -3,9 +3,9 @@
 use super::Outcome;
 use super::around::Around;
 use super::world::World;
-use crate::support::{backup, poll};
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::receiver::Fault;
+use crate::support::{backup, poll};
 
 /// Forty transactions of one row.
 const FILL: &str =

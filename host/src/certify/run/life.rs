@@ -179,14 +179,16 @@ impl Proof<'_> {
                     _ => (None, 0),
                 },
             };
-            let left =
-                since.map(|since| (since + Duration::from_millis(after_ms)).saturating_duration_since(Instant::now()));
+            let left = since.map(|since| {
+                (since + Duration::from_millis(after_ms)).saturating_duration_since(Instant::now())
+            });
             match left {
                 Some(left) if left.is_zero() => return Ok(Moment::Come),
                 Some(left) => sleep(left.min(LOOK_EVERY)).await,
                 None if Instant::now() > deadline => {
                     let new = matches!(when, When::AfterFirst(_));
-                    let what = if new { "nothing new came in time" } else { "its fault did not strike in time" };
+                    let what =
+                        if new { "nothing new came in time" } else { "its fault did not strike in time" };
                     return Ok(Moment::Stuck(what));
                 }
                 None => drop(tokio::time::timeout(LOOK_EVERY, self.inbox.came.notified()).await),
@@ -219,7 +221,8 @@ impl Proof<'_> {
             if let Some(came) = self.inbox.beyond_at() {
                 let what = "PostgreSQL killed";
                 self.points.crashed(what);
-                self.points.recovered(came.saturating_duration_since(answers).as_millis() as u64, what.to_owned());
+                self.points
+                    .recovered(came.saturating_duration_since(answers).as_millis() as u64, what.to_owned());
                 return Ok(Moment::Come);
             }
             if answers.elapsed() > DEADLINE {

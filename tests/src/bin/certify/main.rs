@@ -67,7 +67,14 @@ fn gather(options: &Options) -> Result<ExitCode, String> {
         let wish = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let wish = wish.path().join("kill");
         let mut command = Command::new(&program);
-        command.args(["certify", "--db", &cluster.url("postgres"), "--kills", &kills.to_string(), "--syscalls"]);
+        command.args([
+            "certify",
+            "--db",
+            &cluster.url("postgres"),
+            "--kills",
+            &kills.to_string(),
+            "--syscalls",
+        ]);
         command.arg("--points").arg(&points);
         command.arg("--server-kill").arg(format!("touch '{}'", wish.display()));
         command.args(options.seed.iter().flat_map(|seed| ["--seed", seed]));
@@ -105,7 +112,9 @@ fn run(mut certify: Child, cluster: &Cluster, wish: &Path, stops: &Receiver<()>)
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err("signals are not listened to any more".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err("signals are not listened to any more".to_owned());
+            }
         }
         if wish.exists() {
             std::fs::remove_file(wish).map_err(|error| format!("{}: {error}", wish.display()))?;
