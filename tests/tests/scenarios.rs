@@ -42,6 +42,8 @@ scenarios! {
     state_every_byte
     state_lost
     state_newest_damaged
+    timeline_left_before
+    timeline_moves_on
     walsender_terminated
 }
 

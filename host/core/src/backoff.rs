@@ -78,11 +78,11 @@ impl Backoff {
     }
 }
 
-/// A wait, but no longer than a quarter of what the outage has lasted so far, or a second: a server that was away for a
-/// moment is found again in a moment, and one that is away for long is not asked often.
+/// A wait, but no longer than a quarter of what the outage has lasted so far, or `least`: what was away for a moment is found again in a
+/// moment, and what is away for long is not asked often.
 #[must_use]
-pub fn within(wait: Duration, away_for: Duration) -> Duration {
-    wait.min((away_for / 4).max(Duration::from_secs(1)))
+pub fn within(wait: Duration, away_for: Duration, least: Duration) -> Duration {
+    wait.min((away_for / 4).max(least))
 }
 
 /// The wait before attempt n + 1, from 64 random bits.
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn a_short_outage_has_short_waits() {
         let s = Duration::from_secs;
-        assert_eq!(within(s(4), s(2)), s(1));
-        assert_eq!(within(s(4), s(12)), s(3));
-        assert_eq!(within(s(4), s(60)), s(4));
-        assert_eq!(within(WAIT_MIN, s(60)), WAIT_MIN);
+        assert_eq!(within(s(4), s(2), s(1)), s(1));
+        assert_eq!(within(s(4), s(12), s(1)), s(3));
+        assert_eq!(within(s(4), s(60), s(1)), s(4));
+        assert_eq!(within(WAIT_MIN, s(60), s(1)), WAIT_MIN);
     }
 
     #[test]

@@ -33,8 +33,7 @@ const FILE_SIZE: &str = "2MiB";
 /// What a line of the log begins with when a place in the process has struck.
 const STRUCK: &str = "fault:";
 /// System calls that change something outside of the process, as far as pgcdc makes them.
-const SYSCALLS: [&str; 8] =
-    ["write", "writev", "pwrite64", "sendto", "fdatasync", "fsync", "ftruncate", "rename"];
+const SYSCALLS: [&str; 7] = ["write", "writev", "sendto", "fdatasync", "fsync", "ftruncate", "rename"];
 
 /// Where it works, and what it works on.
 pub(crate) struct Desk {

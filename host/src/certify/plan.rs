@@ -189,7 +189,7 @@ impl Plan {
     fn syscall(&mut self) -> Option<Fault> {
         let name = self.offer.syscalls.get(self.draw.below(self.offer.syscalls.len() as u64) as usize)?;
         // Counted by thread; some calls are made by the thousand, others a few times in a life.
-        let most = [2, 6, 30, 150][self.draw.below(4) as usize];
+        let most = [1, 3, 10, 50][self.draw.below(4) as usize];
         let point = format!("{SYSCALL}{name}");
         Some(Fault { point, action: "kill".to_owned(), after: self.draw.below(most) })
     }

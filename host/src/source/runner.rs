@@ -19,6 +19,10 @@ use crate::batch::Batch;
 use crate::bus::Fanout;
 use crate::component::instance::{Blueprint, Failure, Instance};
 
+/// While an outage is young, nothing is waited for longer: a server, and a slot that is another's.
+const SERVER_AGAIN: Duration = Duration::from_secs(1);
+const SLOT_AGAIN: Duration = Duration::from_millis(200);
+
 /// A source and everything that its loop needs.
 pub(crate) struct Runner {
     pub(crate) blueprint: Blueprint,
@@ -67,7 +71,9 @@ impl Runner {
             if backoff.attempt() == 1 {
                 away_since = Instant::now();
             }
-            let mut wait = backoff::within(wait, away_since.elapsed());
+            // The slot of a reader that has just died is free in a moment.
+            let least = if longest.is_some() { SLOT_AGAIN } else { SERVER_AGAIN };
+            let mut wait = backoff::within(wait, away_since.elapsed(), least);
             if let Some(longest) = longest {
                 wait = wait.min(longest.max(WAIT_MIN));
                 self.link.status.stands_by();

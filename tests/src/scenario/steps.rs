@@ -48,6 +48,9 @@ pub(super) fn take(world: &mut World, step: &str) -> Outcome {
         ["start", "postgres"] => world.cluster().start_again(),
         ["back", "up", "postgres"] => backup::take(&world.cluster()),
         ["restore", "postgres"] => backup::put_back(&world.cluster()),
+        ["restore", "postgres", "on", "a", "new", "timeline"] => {
+            backup::put_back_on_a_new_timeline(&world.cluster());
+        }
         ["another", "postgres"] => world.another_server(),
         ["it", "reads"] => world.db().wait_streaming(),
         ["open", "transaction"] => world.open_transaction(),
@@ -62,6 +65,7 @@ pub(super) fn take(world: &mut World, step: &str) -> Outcome {
         ["make", "publication"] => world.db().execute("create publication \"all\" for all tables"),
         ["rotate", "password"] => world.rotate_password(),
         ["fill", "wal"] => fill_wal(world),
+        ["fill"] => (0..40).for_each(|_| world.db().execute(FILL)),
 
         ["cut", "at", "each", "of", count, "messages"] => {
             cuts(world, (0..number(count) as u64).map(Cut::AfterMessages));

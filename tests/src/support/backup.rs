@@ -21,11 +21,25 @@ pub fn take(cluster: &Cluster) {
 /// Puts back what was taken; all that came since is gone.
 #[track_caller]
 pub fn put_back(cluster: &Cluster) {
+    replace(cluster);
+    cluster.start_again();
+}
+
+/// The same, recovered to its end as from an archive, which begins a timeline. The server needs a `restore_command`.
+#[track_caller]
+pub fn put_back_on_a_new_timeline(cluster: &Cluster) {
+    replace(cluster);
+    let (data, _) = paths(cluster);
+    // With the owner of what it stands beside.
+    run(Command::new("cp").arg("-a").arg(data.join("PG_VERSION")).arg(data.join("recovery.signal")));
+    cluster.start_again();
+}
+
+fn replace(cluster: &Cluster) {
     let (data, backup) = paths(cluster);
     cluster.stop();
     run(Command::new("rm").arg("-rf").arg("--").arg(&data));
     run(Command::new("mv").arg(&backup).arg(&data));
-    cluster.start_again();
 }
 
 #[track_caller]
