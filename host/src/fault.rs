@@ -17,7 +17,7 @@ mod told;
 #[cfg(feature = "faults")]
 pub(crate) use sabotage::{confirm_early, furthest, settled_early, whole_transaction};
 #[cfg(feature = "faults")]
-pub(crate) use split::{handed_on, splits};
+pub(crate) use split::{done, goes_on};
 #[cfg(feature = "faults")]
 pub(crate) use told::{command, pass, pass_or_hang};
 

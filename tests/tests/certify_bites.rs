@@ -75,12 +75,12 @@ fn a_batch_that_counts_before_the_sink_has_it_is_found() {
 
 #[test]
 fn skipping_by_the_transactions_lsn_is_found() {
-    // What is stored splits a transaction, and then comes the crash.
-    let Some(found) = certify("skip-by-lsn", &["--kills", "1", "--fault", "store::write::split 0 exit"])
+    // A sink never gets the rest of a transaction; what it has of it is stored, and then comes the crash.
+    let Some(found) = certify("skip-by-lsn", &["--kills", "1", "--fault", "sink::send::split 0 linger"])
     else {
         return;
     };
-    found.assert_crashed("store::write::split exit", 1);
+    found.assert_crashed("sink::send::split linger", 1);
     found.assert_names(&["lost"]);
 }
 
@@ -107,7 +107,7 @@ fn without_a_mistake_the_same_executable_has_no_anomaly() {
 
 #[test]
 fn without_a_mistake_a_crash_within_a_transaction_loses_nothing() {
-    let Some(found) = certify("", &["--kills", "3", "--fault", "store::write::split 0 exit"]) else { return };
-    found.assert_crashed("store::write::split exit", 3);
+    let Some(found) = certify("", &["--kills", "3", "--fault", "sink::send::split 0 linger"]) else { return };
+    found.assert_crashed("sink::send::split linger", 3);
     assert_eq!(found.named, [""; 0], "{}", found.said);
 }

@@ -80,8 +80,6 @@ impl Fanout {
         last: OrderKey,
     ) -> Result<(), Closed> {
         crate::fault::point!("bus::push::before");
-        #[cfg(feature = "faults")]
-        crate::fault::handed_on(first, last);
         let receipts = self.register(last, batch.len_bytes() as u64).await?;
         self.metrics.received(u64::from(batch.events()));
         let mut waiting: Vec<Waiting> = Vec::new();

@@ -53,7 +53,7 @@ pub(crate) enum How {
 pub(crate) struct Fault {
     /// A name of a place, or [`SYSCALL`] and the name of a system call.
     pub(crate) point: String,
-    /// `exit`, `error`, `delay`, `hang`; of a system call `kill`.
+    /// `exit`, `error`, `delay`, `hang`, `linger` (hangs, and the process ends soon after); of a system call `kill`.
     pub(crate) action: String,
     /// How often the place is passed before.
     pub(crate) after: u64,
@@ -65,7 +65,7 @@ pub(crate) const SYSCALL: &str = "syscall::";
 impl Fault {
     /// Whether the process cannot outlive it.
     pub(crate) fn is_end(&self) -> bool {
-        matches!(self.action.as_str(), "exit" | "kill")
+        matches!(self.action.as_str(), "exit" | "kill" | "linger")
     }
 
     /// As it is written for the process: place, passages, action.

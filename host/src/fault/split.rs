@@ -1,33 +1,35 @@
-//! Whether a checkpoint splits a transaction: a lane has done some batches of it and not all. A crash then is what shows
-//! whether order keys are compared, or LSNs.
+//! Whether a lane stands within a transaction: it has done a part of it, and the rest goes to its sink now. If that never
+//! arrives, and the process ends once the lane's mark is stored, what comes of it tells whether order keys are compared, or
+//! LSNs.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use pgcdc_core::checkpoint::Checkpoint;
 use pgcdc_core::order_key::OrderKey;
 
-/// The last keys of batches behind which their transaction goes on, as far as that is known.
-static SPLITS: Mutex<(OrderKey, BTreeSet<OrderKey>)> = Mutex::new((OrderKey::EMPTY, BTreeSet::new()));
-/// Older ones are forgotten.
-const SPLITS_MAX: usize = 100_000;
+use crate::batch::Batch;
 
-/// A batch goes to the lanes.
-pub(crate) fn handed_on(first: OrderKey, last: OrderKey) {
-    let mut splits = SPLITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = std::mem::replace(&mut splits.0, last);
-    let transaction = |key: &OrderKey| key.as_bytes().first_chunk::<8>().copied();
-    if transaction(&before).is_some() && transaction(&before) == transaction(&first) {
-        splits.1.insert(before);
-    }
-    if splits.1.len() > SPLITS_MAX {
-        splits.1.pop_first();
-    }
+/// By lane: the transaction of the last event that is done.
+static DONE: Mutex<Option<HashMap<String, [u8; 8]>>> = Mutex::new(None);
+
+/// A lane is done with a batch.
+pub(crate) fn done(lane: &str, batch: &Batch) {
+    let Some(transaction) = batch.events().checked_sub(1).and_then(|last| transaction(batch, last)) else {
+        return;
+    };
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    done.get_or_insert_default().insert(lane.to_owned(), transaction);
 }
 
-/// See the file's head.
-pub(crate) fn splits(checkpoint: &Checkpoint) -> bool {
-    let splits = SPLITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut lanes = checkpoint.strands.values().flat_map(|strand| strand.lanes.values());
-    lanes.any(|lane| splits.1.contains(&lane.mark))
+/// Whether a batch goes on with the transaction in which that lane stands.
+pub(crate) fn goes_on(lane: &str, batch: &Batch) -> bool {
+    let done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let stands = done.as_ref().and_then(|done| done.get(lane).copied());
+    stands.is_some() && stands == transaction(batch, 0)
+}
+
+fn transaction(batch: &Batch, index: u32) -> Option<[u8; 8]> {
+    let mut bytes = Vec::new();
+    batch.view().order_key(index, &mut bytes);
+    OrderKey::new(&bytes).ok()?.as_bytes().first_chunk().copied()
 }

@@ -26,6 +26,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("guest::call::before", &["error"]),
     ("guest::call::after", &["error"]),
     ("sink::send::before", &["hang"]),
+    // Passed only when a sink is to get the rest of a transaction, and has done all before it.
+    ("sink::send::split", &["hang", "linger"]),
     ("sink::send::after", &[]),
     ("ack::settle::before", &[]),
     ("ack::settle::after", &[]),
@@ -33,8 +35,6 @@ const PLACES: &[(&str, &[&str])] = &[
     ("store::write::after", &["error"]),
     // Passed only when the position is to move, not some lane's mark alone.
     ("store::write::further", &["hang"]),
-    // Passed only when what was stored splits a transaction.
-    ("store::write::split", &[]),
     ("files::write::before", &["error"]),
     ("files::write::after", &["error"]),
     ("files::sync::before", &["error"]),
@@ -50,7 +50,14 @@ enum Action {
     Error,
     Delay,
     Hang,
+    /// Hangs, and the process ends two checkpoints later: what was done before is stored by then.
+    Linger,
 }
+
+/// Checkpoints to come until the process ends; none unless something lingers.
+static LINGERS: AtomicU64 = AtomicU64::new(0);
+/// Where they are counted.
+const STORED: &str = "store::write::after";
 
 struct Told {
     place: String,
@@ -68,6 +75,10 @@ pub(crate) fn pass(place: &str) -> bool {
 pub(crate) async fn pass_or_hang(place: &str) -> bool {
     match strikes(place) {
         Some(Action::Hang) => std::future::pending().await,
+        Some(Action::Linger) => {
+            LINGERS.store(2, Ordering::Relaxed);
+            std::future::pending().await
+        }
         Some(action) => act(action),
         None => false,
     }
@@ -77,6 +88,10 @@ fn strikes(place: &str) -> Option<Action> {
     debug_assert!(PLACES.iter().any(|(name, _)| *name == place), "{place} is not listed");
     static TOLD: OnceLock<Option<Told>> = OnceLock::new();
     let told = TOLD.get_or_init(|| std::env::var(VARIABLE).ok().and_then(|text| Told::read(&text)));
+    if place == STORED && LINGERS.load(Ordering::Relaxed) > 0 && LINGERS.fetch_sub(1, Ordering::Relaxed) == 1
+    {
+        return Some(Action::Exit);
+    }
     let action = told.as_ref().and_then(|told| told.pass(place))?;
     // For `certify`, which reads the log.
     eprintln!("{STRUCK} {place}");
@@ -92,7 +107,7 @@ fn act(action: Action) -> bool {
             let _ = kill_process(getpid(), Signal::KILL);
             hang();
         }
-        Action::Hang => hang(),
+        Action::Hang | Action::Linger => hang(),
     }
     false
 }
@@ -122,6 +137,7 @@ impl Told {
             "error" => Action::Error,
             "delay" => Action::Delay,
             "hang" => Action::Hang,
+            "linger" => Action::Linger,
             _ => return None,
         };
         Some(Told { place, after, action, passed: AtomicU64::new(0) })

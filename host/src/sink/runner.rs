@@ -235,10 +235,16 @@ impl Runner {
         self.lane.metrics.guard.rate_waited(&self.lane.name, waited);
         self.show();
         let timeout = self.lane.policy.timeout;
+        #[cfg(feature = "faults")]
+        let splits = self.writing.is_empty() && crate::fault::goes_on(&self.lane.name, &batch);
         let span = tracing::debug_span!("deliver", sink = &*self.lane.name, events, attempt);
         let write = async move {
             let began = Instant::now();
             let _ = crate::fault::pause!("sink::send::before");
+            #[cfg(feature = "faults")]
+            if splits {
+                let _ = crate::fault::pause!("sink::send::split");
+            }
             let answer = match timeout {
                 None => Answer::Came(instance.write(batch, sequence, attempt).await),
                 Some(limit) => {
@@ -388,6 +394,8 @@ impl Runner {
 
     fn finish(&self, work: Work) {
         self.lane.status.delivered(&work.batch);
+        #[cfg(feature = "faults")]
+        crate::fault::done(&self.lane.name, &work.batch);
         crate::fault::point!("ack::settle::before");
         work.receipt.settle();
         crate::fault::point!("ack::settle::after");

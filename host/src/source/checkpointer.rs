@@ -117,10 +117,6 @@ impl Checkpointer {
                 if crate::fault::fails!("store::write::after") {
                     return Err(crate::store::Error::new("a fault that was asked for"));
                 }
-                #[cfg(feature = "faults")]
-                if crate::fault::splits(&checkpoint) {
-                    crate::fault::point!("store::write::split");
-                }
                 self.link.set_checkpoint(checkpoint);
             }
         }
