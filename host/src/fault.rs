@@ -4,17 +4,22 @@
 //! shipped has neither the places nor their names.
 //!
 //! A place is one line: `fault::point!` where a process can end or be slow, `fault::io!` where an error of the system can
-//! come from, `fault::fails!` where the caller makes an error of its own. `fault/told.rs` lists them.
+//! come from, `fault::fails!` where the caller makes an error of its own; `fault::pause!` is a `fails!` in a task, which can hang
+//! for good without holding up anything else. `fault/told.rs` lists them.
 
 #[cfg(feature = "faults")]
 mod sabotage;
 #[cfg(feature = "faults")]
+mod split;
+#[cfg(feature = "faults")]
 mod told;
 
 #[cfg(feature = "faults")]
-pub(crate) use sabotage::{confirm_early, furthest, settled_early, stored_late, whole_transaction};
+pub(crate) use sabotage::{confirm_early, furthest, settled_early, whole_transaction};
 #[cfg(feature = "faults")]
-pub(crate) use told::{command, pass};
+pub(crate) use split::{done, goes_on};
+#[cfg(feature = "faults")]
+pub(crate) use told::{command, pass, pass_or_hang};
 
 /// Whether this place is to report an error, now.
 macro_rules! fails {
@@ -38,6 +43,20 @@ macro_rules! point {
     };
 }
 
+/// Whether this place, in a task, is to report an error, now; or it never comes back.
+macro_rules! pause {
+    ($place:literal) => {{
+        #[cfg(feature = "faults")]
+        {
+            $crate::fault::pass_or_hang($place).await
+        }
+        #[cfg(not(feature = "faults"))]
+        {
+            false
+        }
+    }};
+}
+
 /// A place in a function that returns `std::io::Result`.
 macro_rules! io {
     ($place:literal) => {
@@ -48,4 +67,4 @@ macro_rules! io {
     };
 }
 
-pub(crate) use {fails, io, point};
+pub(crate) use {fails, io, pause, point};

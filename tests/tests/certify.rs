@@ -1,11 +1,14 @@
 //! `pgcdc certify`, the command: it proves a sound pgcdc, leaves nothing behind, and touches nothing that is not its own.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pgcdc_tests::support::database::Database;
 use pgcdc_tests::support::exact::Exact;
 use pgcdc_tests::support::repository::{faulty_binary, pgcdc_binary, root};
+use pgcdc_tests::support::{peers, poll};
 
 fn certify(db: &Database, arguments: &[&str]) -> Output {
     let mut command = Command::new(pgcdc_binary());
@@ -24,7 +27,7 @@ const LEFT: &str = "select (select count(*) from pg_namespace where nspname = 'p
 #[test]
 fn kills_at_random_lose_nothing_and_leave_nothing() {
     let db = Database::alone("certify");
-    let output = certify(&db, &["--kills", "60", "--json"]);
+    let output = certify(&db, &["--kills", "60", "--syscalls", "--json"]);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", text(&output.stderr));
     let report = Exact::parse(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
@@ -33,6 +36,35 @@ fn kills_at_random_lose_nothing_and_leave_nothing() {
     let Some(Exact::Object(anomalies)) = report.get("anomalies") else { panic!("{said}") };
     assert!(anomalies.len() > 8 && anomalies.values().all(|count| count.integer() == Some(0)), "{said}");
     assert!(report.get("changes").and_then(Exact::integer) > Some(100), "{said}");
+    let Some(Exact::Object(crashes)) = report.get("crashes") else { panic!("{said}") };
+    match report.get("skipped") {
+        Some(Exact::List(skipped)) if skipped.is_empty() => {
+            assert!(crashes.keys().any(|name| name.starts_with("syscall::")), "{said}");
+        }
+        why => peers::without("kills at system calls", &format!("{why:?}")),
+    }
+    assert_eq!(db.text(&format!("select ({LEFT})::text")).as_deref(), Some("0"));
+}
+
+#[test]
+fn told_to_stop_it_judges_and_keeps_what_there_is() {
+    let db = Database::alone("certify");
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+    let points = folder.path().join("points.json");
+    let mut command = Command::new(pgcdc_binary());
+    command.env_clear().args(["certify", "--db", &db.url(), "--kills", "100000", "--points"]).arg(&points);
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let running = running.unwrap_or_else(|error| panic!("pgcdc does not run: {error}"));
+    poll::until("a life that reads", || {
+        db.text("select 'yes' from pg_replication_slots where active_pid is not null")
+    });
+    let pid = i32::try_from(running.id()).unwrap_or_default();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap_or_else(|error| panic!("{error}"));
+    let output = running.wait_with_output().unwrap_or_else(|error| panic!("{error}"));
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && told.contains("judging what there is"), "{said}\n{told}");
+    let kept = std::fs::read_to_string(&points).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert!(kept.contains("\"runs\": 1"), "{kept}");
     assert_eq!(db.text(&format!("select ({LEFT})::text")).as_deref(), Some("0"));
 }
 

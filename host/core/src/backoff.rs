@@ -78,6 +78,13 @@ impl Backoff {
     }
 }
 
+/// A wait, but no longer than a quarter of what the outage has lasted so far, or `least`: what was away for a moment is found again in a
+/// moment, and what is away for long is not asked often.
+#[must_use]
+pub fn within(wait: Duration, away_for: Duration, least: Duration) -> Duration {
+    wait.min((away_for / 4).max(least))
+}
+
 /// The wait before attempt n + 1, from 64 random bits.
 #[must_use]
 pub fn wait(settings: Settings, attempt: u32, random: u64) -> Duration {
@@ -99,6 +106,15 @@ mod tests {
             (0..7).map(|_| backoff.failed(Duration::ZERO, u64::MAX).as_millis()).collect();
         assert_eq!(longest, [999, 1_999, 3_999, 7_999, 15_999, 29_999, 29_999]);
         assert_eq!(backoff.attempt(), 7);
+    }
+
+    #[test]
+    fn a_short_outage_has_short_waits() {
+        let s = Duration::from_secs;
+        assert_eq!(within(s(4), s(2), s(1)), s(1));
+        assert_eq!(within(s(4), s(12), s(1)), s(3));
+        assert_eq!(within(s(4), s(60), s(1)), s(4));
+        assert_eq!(within(WAIT_MIN, s(60), s(1)), WAIT_MIN);
     }
 
     #[test]

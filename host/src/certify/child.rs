@@ -3,6 +3,7 @@
 //! Invariants. It is gone with its owner. The database's address reaches it through its environment alone.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::history::Ending;
 use super::inbox::{self, Inbox};
-use super::plan::Fault;
+use super::plan::{Fault, SYSCALL};
 use super::receiver;
+use super::tail;
 
 const MANIFEST: &str = "pgcdc.yaml";
 /// What the manifest takes the database's address from.
@@ -26,6 +28,12 @@ const END_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// What is shown of a log.
 const LOG_BYTES: usize = 4_000;
+/// Small, so that it is rotated often.
+const FILE_SIZE: &str = "2MiB";
+/// What a line of the log begins with when a place in the process has struck.
+const STRUCK: &str = "fault:";
+/// System calls that change something outside of the process, as far as pgcdc makes them.
+const SYSCALLS: [&str; 7] = ["write", "writev", "sendto", "fdatasync", "fsync", "ftruncate", "rename"];
 
 /// Where it works, and what it works on.
 pub(crate) struct Desk {
@@ -50,7 +58,7 @@ detectors:
   certify: {{ use: wal, config: {{ db: \"${{{DB}}}\", publication: {name}, persistent_slot: true, slot_name: {name} }} }}
 sinks:
   {}: {{ use: stdout }}
-  {}: {{ use: file, config: {{ path: ./events.jsonl, max_size: 0 }} }}
+  {}: {{ use: file, config: {{ path: ./events.jsonl, max_size: {FILE_SIZE}, max_files: {} }} }}
   {}:
     use: webhook
     config: {{ url: \"{webhook}\", timeout: {}s }}
@@ -58,6 +66,7 @@ sinks:
 ",
             inbox::name(inbox::STDOUT),
             inbox::name(inbox::FILE),
+            tail::KEPT,
             inbox::name(inbox::WEBHOOK),
             receiver::TIMEOUT.as_secs(),
         );
@@ -72,13 +81,30 @@ sinks:
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        self.prepared(Command::new(&self.program), arguments)
+    }
+
+    fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
         let kept = ["PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PGCDC_SABOTAGE"];
         let kept: Vec<(&str, OsString)> =
             kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
         command.env_clear().envs(kept).env(DB, &self.db).env("HOME", &self.folder);
-        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        // A group of its own: Ctrl-C is for certify, which ends it as planned.
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
         command
+    }
+
+    /// The system calls at which it can be ended here. The error says why there are none.
+    pub(crate) fn syscalls(&self) -> Result<Vec<String>, String> {
+        // More than any of its threads will write, and no more than strace can count.
+        let mut probe = traced("write", 60_000);
+        probe.arg(&self.program);
+        let output = self.prepared(probe, &["--version"]).output().map_err(|e| format!("no strace: {e}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("strace does not work here: {}", said.lines().next().unwrap_or_default()));
+        }
+        Ok(SYSCALLS.map(str::to_owned).to_vec())
     }
 
     /// The faults that this executable can be told to have: places, and what may happen at each. A shipped one has none.
@@ -99,10 +125,22 @@ sinks:
     pub(crate) fn start(&self, inbox: &Arc<Inbox>, fault: Option<&Fault>) -> Result<Process, String> {
         let log = self.folder.join("pgcdc.log");
         let log_file = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
-        let mut command = self.command(&["run", MANIFEST, "--skip-validation"]);
-        if let Some(Fault { point, action, after }) = fault {
-            command.env("PGCDC_FAULT", format!("{point} {after} {action}"));
-        }
+        let arguments = ["run", MANIFEST, "--skip-validation"];
+        let mut command = match fault {
+            None => self.command(&arguments),
+            Some(Fault { point, action, after }) => match point.strip_prefix(SYSCALL) {
+                Some(name) => {
+                    let mut command = traced(name, after + 1);
+                    command.arg(&self.program);
+                    self.prepared(command, &arguments)
+                }
+                None => {
+                    let mut command = self.command(&arguments);
+                    command.env("PGCDC_FAULT", format!("{point} {after} {action}"));
+                    command
+                }
+            },
+        };
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -132,6 +170,16 @@ sinks:
         let marks = strand.lanes.iter().map(|(lane, at)| (lane.clone(), at.mark)).collect();
         Ok(Ending { resume: Some(resume), marks, ..Ending::default() })
     }
+}
+
+/// strace, which kills what it runs on entering the n-th such call of one of its threads. It stands aside, so that what it runs
+/// is our own child, and goes when that goes.
+fn traced(syscall: &str, nth: u64) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"]);
+    command.args(["-e", &format!("trace={syscall}")]);
+    command.args(["-e", &format!("inject={syscall}:signal=KILL:when={nth}")]);
+    command
 }
 
 /// A process that runs, or has ended.
@@ -178,6 +226,12 @@ impl Process {
             let _ = tokio::task::spawn_blocking(move || reader.join()).await;
         }
         status
+    }
+
+    /// Whether the fault that it was told of has struck.
+    pub(crate) fn struck(&self) -> bool {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        text.split(|byte| *byte == b'\n').any(|line| line.starts_with(STRUCK.as_bytes()))
     }
 
     /// The end of its log.

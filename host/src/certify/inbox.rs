@@ -4,17 +4,19 @@
 //! before has left behind was read.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use pgcdc_core::lsn::Lsn;
 use tokio::sync::Notify;
 
 use super::anomaly::{Anomaly, Name};
 use super::envelope;
-use super::history::{Delivery, Order, SinkLog};
+use super::history::{Delivery, Order, SinkLog, commit_lsn};
+use super::tail::Tail;
 
 /// The sinks, by the names of their lanes.
 pub(crate) const STDOUT: usize = 0;
@@ -43,8 +45,9 @@ pub(crate) struct Inbox {
     fresh: Mutex<Option<Instant>>,
     /// Something came.
     pub(crate) came: Notify,
-    /// Bytes of the file that were read.
-    file_read: Mutex<u64>,
+    file: Mutex<Tail>,
+    /// From where on a delivery shows that the source is read again, and when one came.
+    again: Mutex<(Lsn, Option<Instant>)>,
 }
 
 impl Inbox {
@@ -54,7 +57,8 @@ impl Inbox {
             life: AtomicU32::new(0),
             fresh: Mutex::new(None),
             came: Notify::new(),
-            file_read: Mutex::new(0),
+            file: Mutex::default(),
+            again: Mutex::new((Lsn(u64::MAX), None)),
         })
     }
 
@@ -67,6 +71,16 @@ impl Inbox {
     /// When this life first brought something new.
     pub(crate) fn fresh_at(&self) -> Option<Instant> {
         *lock(&self.fresh)
+    }
+
+    /// From now on: when standard output first has something that was committed at or after this.
+    pub(crate) fn await_beyond(&self, goal: Lsn) {
+        *lock(&self.again) = (goal, None);
+    }
+
+    /// When that came.
+    pub(crate) fn beyond_at(&self) -> Option<Instant> {
+        lock(&self.again).1
     }
 
     /// Different changes that a sink has.
@@ -85,10 +99,11 @@ impl Inbox {
         let Some(log) = self.logs.get(sink) else { return 0 };
         let mut log = lock(log);
         let first = log.deliveries.len();
-        let mut fresh = false;
+        let (mut fresh, mut newest) = (false, Lsn::ZERO);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match envelope::read(line, life) {
                 Ok(delivery) => {
+                    newest = newest.max(commit_lsn(&delivery.position));
                     fresh |= log.seen.insert(delivery.id);
                     log.deliveries.push(Delivery { unanswered, ..delivery });
                 }
@@ -96,6 +111,11 @@ impl Inbox {
             }
         }
         drop(log);
+        let mut again = lock(&self.again);
+        if sink == STDOUT && newest >= again.0 {
+            again.1.get_or_insert_with(Instant::now);
+        }
+        drop(again);
         if fresh {
             lock(&self.fresh).get_or_insert_with(Instant::now);
             self.came.notify_one();
@@ -129,21 +149,11 @@ impl Inbox {
         })
     }
 
-    /// Reads what was appended to the file since the last time, whole lines only.
+    /// Reads what was appended to the file since the last time, whole lines only, over rotations.
     pub(crate) fn read_file(&self, path: &Path) -> Result<(), String> {
-        let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-        let mut file = match std::fs::File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(failed(e)),
-        };
-        let mut at = lock(&self.file_read);
-        file.seek(SeekFrom::Start(*at)).map_err(failed)?;
-        let mut new = Vec::new();
-        file.read_to_end(&mut new).map_err(failed)?;
-        let whole = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.take(FILE, new.get(..whole).unwrap_or_default(), false);
-        *at += whole as u64;
+        let mut tail = lock(&self.file);
+        let lines = tail.read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        self.take(FILE, &lines, false);
         Ok(())
     }
 

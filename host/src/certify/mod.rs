@@ -26,6 +26,7 @@ mod receiver;
 mod report;
 mod run;
 mod script;
+mod tail;
 mod watch;
 mod writers;
 

@@ -6,17 +6,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgcdc_core::lsn::Lsn;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::history::{RowName, Table};
-use crate::postgres::{Params, Session};
+use crate::postgres::session::Rows;
+use crate::postgres::{Error, Params, Session};
 
 /// The server may need a moment to notice that a killed reader is gone.
 const SLOT_RELEASE_MAX: Duration = Duration::from_secs(60);
 
+/// A server that is being killed is back after less.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+
 /// The objects, as long as a run lasts.
 pub(crate) struct Objects {
-    session: Session,
+    params: Params,
+    session: Mutex<Session>,
     name: String,
 }
 
@@ -32,7 +38,7 @@ impl Objects {
             return Err(format!("--name {name}: wanted: up to 40 lower-case letters, digits and _"));
         }
         let session = Session::open(params).await.map_err(|e| e.to_string())?;
-        let objects = Objects { session, name: name.to_owned() };
+        let objects = Objects { params: params.clone(), session: Mutex::new(session), name: name.to_owned() };
         objects.refuse_what_is_there().await?;
         if let Err(error) = objects.make().await {
             objects.remove().await.unwrap_or_else(|left| eprintln!("warning: {left}"));
@@ -48,7 +54,7 @@ impl Objects {
              union all select 'publication' from pg_catalog.pg_publication where pubname = '{name}' \
              union all select 'slot' from pg_catalog.pg_replication_slots where slot_name = '{name}'"
         );
-        let rows = self.session.rows(&sql, "looking for what is there").await.map_err(|e| e.to_string())?;
+        let rows = self.ask(&sql, "looking for what is there").await.map_err(|e| e.to_string())?;
         let found: Vec<String> = rows.into_iter().flatten().flatten().collect();
         if found.is_empty() {
             return Ok(());
@@ -74,9 +80,9 @@ impl Objects {
              create table {name}.fates (writer int, number bigint, committed boolean not null, primary key (writer, number));
              create publication {name} for table {name}.{full}, {name}.{keyed}"
         );
-        self.session.rows(&statements, "making certify's tables").await.map_err(|e| e.to_string())?;
+        self.ask(&statements, "making certify's tables").await.map_err(|e| e.to_string())?;
         let slot = format!("select pg_catalog.pg_create_logical_replication_slot('{name}', 'pgoutput')");
-        self.session.rows(&slot, "making certify's slot").await.map_err(|e| e.to_string())?;
+        self.ask(&slot, "making certify's slot").await.map_err(|e| e.to_string())?;
         Ok(())
     }
 
@@ -95,7 +101,7 @@ impl Objects {
     pub(crate) async fn remove(&self) -> Result<(), String> {
         let end = Instant::now() + SLOT_RELEASE_MAX;
         for sql in self.removal() {
-            while let Err(error) = self.session.rows(&sql, "removing what certify has made").await {
+            while let Err(error) = self.ask(&sql, "removing what certify has made").await {
                 // A slot is busy until the server has noticed that its reader is gone.
                 if error.sqlstate() != Some("55006") || Instant::now() > end {
                     return Err(format!("not removed: {error}; run: {sql}"));
@@ -129,7 +135,7 @@ impl Objects {
             self.name
         );
         let end = Instant::now() + SLOT_RELEASE_MAX;
-        while let Err(error) = self.session.rows(&sql, "moving the slot").await {
+        while let Err(error) = self.ask(&sql, "moving the slot").await {
             if error.sqlstate() != Some("55006") || Instant::now() > end {
                 return Err(error.to_string());
             }
@@ -147,7 +153,7 @@ impl Objects {
                 self.name,
                 table.name()
             );
-            let rows = self.session.rows(&sql, "reading the tables").await.map_err(|e| e.to_string())?;
+            let rows = self.ask(&sql, "reading the tables").await.map_err(|e| e.to_string())?;
             for row in rows {
                 let [Some(writer), Some(key), Some(text)] = row.as_slice() else { continue };
                 let (Ok(writer), Ok(key)) = (writer.parse(), key.parse()) else { continue };
@@ -157,8 +163,39 @@ impl Objects {
         Ok(all)
     }
 
+    /// Asks again if the connection is gone: for what may be done twice.
+    async fn ask(&self, sql: &str, doing: &'static str) -> Result<Rows, Error> {
+        let end = Instant::now() + AWAY_MAX;
+        let mut session = self.session.lock().await;
+        loop {
+            let error = match session.rows(sql, doing).await {
+                Err(error) if error.sqlstate().is_none_or(|state| state.starts_with("57P")) => error,
+                answer => return answer,
+            };
+            if Instant::now() > end {
+                return Err(error);
+            }
+            match Session::open(&self.params).await {
+                Ok(new) => *session = new,
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// Waits until the server is gone, if it is not yet, and back. Where its WAL ends then.
+    pub(crate) async fn back(&self) -> Result<Lsn, String> {
+        let end = Instant::now() + AWAY_MAX;
+        while self.session.lock().await.rows("select 1", "looking whether the server is gone").await.is_ok() {
+            if Instant::now() > end {
+                return Err("the server was to be killed, and is still there".into());
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.wal_end().await
+    }
+
     async fn cell(&self, sql: &str, doing: &'static str) -> Result<String, String> {
-        let rows = self.session.rows(sql, doing).await.map_err(|e| e.to_string())?;
+        let rows = self.ask(sql, doing).await.map_err(|e| e.to_string())?;
         let cell = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
         cell.ok_or_else(|| format!("{doing}: there is none"))
     }

@@ -26,6 +26,15 @@ pub struct Options {
     /// Of an executable that can be told to fail: only at places whose names begin so
     #[arg(long, value_name = "PREFIX", default_value = "", hide = true)]
     pub places: String,
+    /// End it at system calls, too: at the n-th write, sync, rename or send; needs strace
+    #[arg(long)]
+    pub syscalls: bool,
+    /// Of an executable that can be told to fail: this alone, in every life, as `PLACE PASSAGES ACTION`
+    #[arg(long, value_name = "FAULT", hide = true)]
+    pub fault: Option<String>,
+    /// Now and then the server is killed by this command, and somebody starts it again
+    #[arg(long, value_name = "COMMAND", hide = true)]
+    pub server_kill: Option<String>,
     /// Cumulate over runs, in this file
     #[arg(long, value_name = "FILE")]
     pub points: Option<PathBuf>,

@@ -2,6 +2,8 @@
 //!
 //! A seed draws the same blows again; what the process was doing when one fell is the machine's timing.
 
+use std::fmt;
+
 /// How a life ends, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Blow {
@@ -9,6 +11,8 @@ pub(crate) struct Blow {
     pub(crate) how: How,
     /// A fault in the process itself, if it has any to offer.
     pub(crate) fault: Option<Fault>,
+    /// Before that the server is killed, so many milliseconds after the life's first new delivery.
+    pub(crate) server: Option<u64>,
 }
 
 /// Milliseconds after what.
@@ -18,6 +22,19 @@ pub(crate) enum When {
     AfterStart(u64),
     /// After its first new delivery.
     AfterFirst(u64),
+    /// Its fault ends it; nothing else does.
+    ByItself,
+    /// At no set time: its fault has struck, and the server was told of more than it may be told of from then on.
+    ToldTooMuch(Bound),
+}
+
+/// What a server may be told of while something hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The store, with the first checkpoint that moves the position: nothing but what was stored before the life.
+    Stored,
+    /// A sink, with a batch: nothing beyond where the WAL ended by then.
+    Written,
 }
 
 /// By what.
@@ -34,11 +51,34 @@ pub(crate) enum How {
 /// A place in the program and what happens there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
+    /// A name of a place, or [`SYSCALL`] and the name of a system call.
     pub(crate) point: String,
-    /// `exit`, `error` or `delay`.
+    /// `exit`, `error`, `delay`, `hang`, `linger` (hangs, and the process ends soon after); of a system call `kill`.
     pub(crate) action: String,
     /// How often the place is passed before.
     pub(crate) after: u64,
+}
+
+/// What the names of system calls begin with.
+pub(crate) const SYSCALL: &str = "syscall::";
+
+impl Fault {
+    /// Whether the process cannot outlive it.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self.action.as_str(), "exit" | "kill" | "linger")
+    }
+
+    /// As it is written for the process: place, passages, action.
+    pub(crate) fn read(text: &str) -> Option<Fault> {
+        let [point, after, action] = text.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+        Some(Fault { point: point.to_owned(), after: after.parse().ok()?, action: action.to_owned() })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.point, self.action)
+    }
 }
 
 /// A small generator: good enough to draw blows, the same everywhere (SplitMix64).
@@ -76,19 +116,40 @@ impl Draw {
     }
 }
 
+/// What there is to choose from beside kills.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Offer {
+    /// What the process can be made to do: places, and for each what may happen there.
+    pub(crate) places: Vec<(String, Vec<String>)>,
+    /// System calls at which it can be ended.
+    pub(crate) syscalls: Vec<String>,
+    /// The server can be killed.
+    pub(crate) server: bool,
+    /// This, every time, and nothing else.
+    pub(crate) ordered: Option<Fault>,
+}
+
 /// The blows of a run, one after the other.
 pub(crate) struct Plan {
     draw: Draw,
-    /// What the process can be made to do: places, and for each what may happen there.
-    offered: Vec<(String, Vec<String>)>,
+    offer: Offer,
 }
 
 impl Plan {
-    pub(crate) fn new(seed: u64, offered: Vec<(String, Vec<String>)>) -> Plan {
-        Plan { draw: Draw::new(seed), offered }
+    pub(crate) fn new(seed: u64, offer: Offer) -> Plan {
+        Plan { draw: Draw::new(seed), offer }
     }
 
     pub(crate) fn next(&mut self) -> Blow {
+        if let Some(fault) = &self.offer.ordered {
+            let bound = if fault.point.starts_with("store::") { Bound::Stored } else { Bound::Written };
+            let when = if fault.is_end() { When::ByItself } else { When::ToldTooMuch(bound) };
+            return Blow { when, how: How::Kill, fault: Some(fault.clone()), server: None };
+        }
+        if self.offer.server && self.draw.once_in(12) {
+            let (server, after) = (self.draw.below(300), self.draw.below(300));
+            return Blow { when: When::AfterFirst(after), how: How::Kill, fault: None, server: Some(server) };
+        }
         let fault = self.fault();
         let when = match self.draw.below(10) {
             // While it starts: connecting, adopting the slot, opening its sinks.
@@ -105,18 +166,32 @@ impl Plan {
             1 => How::StopThenKill(self.draw.below(60)),
             _ => How::Kill,
         };
-        Blow { when, how, fault }
+        Blow { when, how, fault, server: None }
     }
 
     fn fault(&mut self) -> Option<Fault> {
-        let (point, actions) = match self.draw.below(2) {
-            0 => self.offered.get(self.draw.below(self.offered.len() as u64) as usize)?,
-            _ => return None,
-        };
+        match self.draw.below(8) {
+            0..=2 => self.place(),
+            3..=4 => self.syscall(),
+            _ => None,
+        }
+    }
+
+    fn place(&mut self) -> Option<Fault> {
+        let (point, actions) =
+            self.offer.places.get(self.draw.below(self.offer.places.len() as u64) as usize)?;
         let action = actions.get(self.draw.below(actions.len() as u64) as usize)?;
         // Mostly early, sometimes in the middle of a stream.
         let most = [2, 10, 50, 200][self.draw.below(4) as usize];
         Some(Fault { point: point.clone(), action: action.clone(), after: self.draw.below(most) })
+    }
+
+    fn syscall(&mut self) -> Option<Fault> {
+        let name = self.offer.syscalls.get(self.draw.below(self.offer.syscalls.len() as u64) as usize)?;
+        // Counted by thread; some calls are made by the thousand, others a few times in a life.
+        let most = [1, 3, 10, 50][self.draw.below(4) as usize];
+        let point = format!("{SYSCALL}{name}");
+        Some(Fault { point, action: "kill".to_owned(), after: self.draw.below(most) })
     }
 }
 
@@ -127,20 +202,34 @@ mod tests {
     #[test]
     fn a_seed_draws_the_same_blows_again() {
         let blows = |seed| {
-            let offered = vec![("a::b".to_owned(), vec!["exit".to_owned(), "delay".to_owned()])];
-            let mut plan = Plan::new(seed, offered);
+            let places = vec![("a::b".to_owned(), vec!["exit".to_owned(), "delay".to_owned()])];
+            let offer = Offer { places, syscalls: vec!["write".into()], server: true, ordered: None };
+            let mut plan = Plan::new(seed, offer);
             (0..100).map(|_| plan.next()).collect::<Vec<_>>()
         };
         assert_eq!(blows(7), blows(7));
         assert_ne!(blows(7), blows(8));
-        assert!(blows(7).iter().any(|blow| blow.fault.is_some()));
+        let faults: Vec<Fault> = blows(7).into_iter().filter_map(|blow| blow.fault).collect();
+        for point in ["a::b", "syscall::write"] {
+            assert!(faults.iter().any(|fault| fault.point == point), "{point}");
+        }
+        assert!(blows(7).iter().any(|blow| blow.server.is_some()));
         assert!(blows(7).iter().any(|blow| blow.how == How::Stop));
     }
 
     #[test]
     fn without_anything_on_offer_there_are_kills_alone() {
-        let mut plan = Plan::new(1, Vec::new());
+        let mut plan = Plan::new(1, Offer::default());
         assert!((0..100).all(|_| plan.next().fault.is_none()));
+    }
+
+    #[test]
+    fn what_was_ordered_comes_every_time() {
+        let fault = Fault::read("a::b 3 exit").unwrap();
+        assert_eq!((fault.after, fault.to_string().as_str()), (3, "a::b exit"));
+        let mut plan = Plan::new(1, Offer { ordered: Some(fault.clone()), ..Offer::default() });
+        assert!((0..9).all(|_| plan.next().fault.as_ref() == Some(&fault)));
+        assert!(Fault::read("a::b exit").is_none());
     }
 
     #[test]

@@ -21,9 +21,9 @@ use super::inbox::{Inbox, WEBHOOK};
 use super::plan::Draw;
 
 /// The sender gives up after this long.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 /// An answer that comes later than this may be one that the sender no longer waits for.
-const PROMPT: Duration = Duration::from_millis(1_000);
+const PROMPT: Duration = Duration::from_millis(200);
 /// Requests between two faults, about.
 const FAULT_EVERY: u64 = 400;
 

@@ -1,5 +1,6 @@
 //! What a run has shown, for people and for machines.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use super::points::{GOAL, Points};
 
 /// Anomalies that are shown one by one.
 const SHOWN_MAX: usize = 20;
+/// Slow recoveries that are shown one by one.
+const SLOW_MAX: usize = 3;
 
 /// Everything about one run.
 pub(crate) struct Report {
@@ -21,7 +24,6 @@ pub(crate) struct Report {
     pub(crate) committed: u64,
     /// Their answer never came; the source was asked.
     pub(crate) unknown: u64,
-    pub(crate) changes: u64,
     pub(crate) stops: u64,
     pub(crate) sinks: Vec<SinkCount>,
     pub(crate) anomalies: Vec<Anomaly>,
@@ -48,7 +50,7 @@ impl Report {
         writeln!(
             text,
             "source    {} transactions, {} committed, {} settled by asking; {} changes",
-            self.transactions, self.committed, self.unknown, self.changes
+            self.transactions, self.committed, self.unknown, self.points.changes
         )?;
         writeln!(
             text,
@@ -65,6 +67,12 @@ impl Report {
             )?;
         }
         writeln!(text, "recovery  {}", recovery(&self.points))?;
+        for (took_ms, after) in self.points.slowest.iter().take(SLOW_MAX) {
+            writeln!(text, "          {took_ms} ms after {after}")?;
+        }
+        for skipped in self.points.skipped.keys() {
+            writeln!(text, "skipped   {skipped}")?;
+        }
         if self.anomalies.is_empty() {
             writeln!(text, "anomalies none")?;
         } else {
@@ -79,16 +87,7 @@ impl Report {
             }
         }
         if let Some(sum) = &self.sum {
-            writeln!(
-                text,
-                "so far    {} of {GOAL} crash points in {} runs; lost {}, repeated inside the window {}, outside {}; recovery {}",
-                sum.total(),
-                sum.runs,
-                sum.anomalies.get(Name::Lost.as_str()).unwrap_or(&0),
-                sum.repeated_inside,
-                sum.repeated_outside,
-                recovery(sum)
-            )?;
+            table(text, sum)?;
         }
         if let Some(kept) = kept {
             writeln!(text, "kept      {}", kept.display())?;
@@ -115,7 +114,7 @@ impl Report {
             "transactions": {
                 "all": self.transactions, "committed": self.committed, "settled_by_asking": self.unknown,
             },
-            "changes": self.changes,
+            "changes": self.points.changes,
             "crashes": self.points.crashes,
             "crash_points": self.points.total(),
             "clean_stops": self.stops,
@@ -125,17 +124,66 @@ impl Report {
                 "p50": self.points.recovery_percentile(50),
                 "p99": self.points.recovery_percentile(99),
                 "max": self.points.recovery_ms.last(),
+                "slowest": slowest(&self.points),
             },
+            "skipped": self.points.skipped.keys().collect::<Vec<_>>(),
             "anomalies": counts,
             "first": self.anomalies.iter().take(SHOWN_MAX).map(ToString::to_string).collect::<Vec<_>>(),
             "so_far": self.sum.as_ref().map(|sum| json!({
-                "crash_points": sum.total(), "goal": GOAL, "runs": sum.runs, "anomalies": sum.anomalies,
-                "p50": sum.recovery_percentile(50), "p99": sum.recovery_percentile(99),
+                "crash_points": sum.total(), "goal": GOAL, "runs": sum.runs, "changes": sum.changes,
+                "crashes": sum.crashes, "anomalies": sum.anomalies, "skipped": sum.skipped,
+                "repeated_inside_window": sum.repeated_inside, "repeated_outside_window": sum.repeated_outside,
+                "p50": sum.recovery_percentile(50), "p99": sum.recovery_percentile(99), "slowest": slowest(sum),
             })),
             "kept": kept,
         });
         format!("{document:#}\n")
     }
+}
+
+fn slowest(points: &Points) -> Vec<serde_json::Value> {
+    points.slowest.iter().map(|(took_ms, after)| json!({ "ms": took_ms, "after": after })).collect()
+}
+
+/// The sum of all runs: crash points by kind, and what came of them.
+fn table(text: &mut String, sum: &Points) -> std::fmt::Result {
+    writeln!(
+        text,
+        "\nso far    {} of {GOAL} crash points in {} runs, {} changes",
+        sum.total(),
+        sum.runs,
+        sum.changes
+    )?;
+    // By place or kind, what happened there and how often.
+    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, count) in &sum.crashes {
+        let (kind, action) = match name.split_once(' ') {
+            Some((place, action)) if place.contains("::") => (place, format!("{action} {count}")),
+            _ => (name.as_str(), count.to_string()),
+        };
+        kinds.entry(kind).or_default().push(action);
+    }
+    for (kind, actions) in kinds {
+        writeln!(text, "  {kind:<24}{}", actions.join("; "))?;
+    }
+    let of = |name: Name| sum.anomalies.get(name.as_str()).unwrap_or(&0);
+    writeln!(
+        text,
+        "  lost {}, phantom {}, reordered {}; other anomalies {}",
+        of(Name::Lost),
+        of(Name::Phantom),
+        of(Name::Reordered),
+        sum.anomalies.values().sum::<u64>() - of(Name::Lost) - of(Name::Phantom) - of(Name::Reordered)
+    )?;
+    writeln!(text, "  repeated inside the window {}, outside {}", sum.repeated_inside, sum.repeated_outside)?;
+    writeln!(text, "  recovery {}", recovery(sum))?;
+    for (took_ms, after) in &sum.slowest {
+        writeln!(text, "    {took_ms} ms after {after}")?;
+    }
+    for (skipped, runs) in &sum.skipped {
+        writeln!(text, "  skipped in {runs} runs: {skipped}")?;
+    }
+    Ok(())
 }
 
 fn recovery(points: &Points) -> String {
@@ -144,5 +192,41 @@ fn recovery(points: &Points) -> String {
             format!("p50 {p50} ms, p99 {p99} ms, most {most} ms, of {}", points.recovery_ms.len())
         }
         _ => "none was measured".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_points_by_kind() {
+        let mut sum = Points { runs: 2, ..Points::default() };
+        for name in [
+            "kill",
+            "kill",
+            "kill while it stops",
+            "store::write::before error, then kill",
+            "syscall::write kill",
+        ] {
+            sum.crashed(name);
+        }
+        sum.crashed("store::write::before exit");
+        sum.recovered(7, "kill".into());
+        sum.skipped.insert("system calls: no strace".into(), 1);
+        let mut text = String::new();
+        table(&mut text, &sum).unwrap();
+        for line in [
+            "so far    6 of 10000 crash points in 2 runs, 0 changes",
+            "  kill                    2",
+            "  kill while it stops     1",
+            "  store::write::before    error, then kill 1; exit 1",
+            "  syscall::write          kill 1",
+            "  lost 0, phantom 0, reordered 0; other anomalies 0",
+            "    7 ms after kill",
+            "  skipped in 1 runs: system calls: no strace",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
     }
 }

@@ -11,14 +11,27 @@ use super::plan::Draw;
 const KEYS: u64 = 20;
 /// Rows that a writer keeps in the keyed table, about.
 const KEYED_ROWS: usize = 20;
+/// With more than these, many are deleted at once.
+const KEYED_ROWS_MAX: usize = 150;
 /// Changes of a large transaction: more than one batch, more than one packet.
 const LARGE: u64 = 300;
+
+/// One thing that a transaction does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Statement {
+    Sql(String),
+    /// COPY … FROM STDIN, and its rows: they share LSNs.
+    Copy {
+        sql: String,
+        rows: String,
+    },
+}
 
 /// One transaction as it will be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     /// Between BEGIN and its end, one after the other.
-    pub(crate) statements: Vec<String>,
+    pub(crate) statements: Vec<Statement>,
     /// What a COMMIT makes true.
     pub(crate) changes: Vec<Change>,
     /// What a savepoint has taken back.
@@ -74,14 +87,22 @@ impl Author {
             let change = self.change(&mut script);
             script.changes.push(change);
         }
+        if self.draw.once_in(5) {
+            let rows = if self.draw.once_in(12) { LARGE } else { 2 + self.draw.below(40) };
+            let copy = self.draw.once_in(2);
+            self.put_many(&mut script, rows, copy);
+        }
+        if script.rows.keyed.len() > KEYED_ROWS_MAX {
+            self.thin_out(&mut script);
+        }
         if savepoint {
             let rows = script.rows.clone();
-            script.statements.push("savepoint s".to_owned());
+            script.statements.push(Statement::Sql("savepoint s".to_owned()));
             for _ in 0..1 + self.draw.below(3) {
                 let change = self.change(&mut script);
                 script.taken_back.push(change);
             }
-            script.statements.push("rollback to savepoint s".to_owned());
+            script.statements.push(Statement::Sql("rollback to savepoint s".to_owned()));
             let last_key = script.rows.last_key;
             script.rows = Rows { last_key, ..rows };
             let change = self.change(&mut script);
@@ -180,11 +201,8 @@ impl Author {
             rows.remove(&from);
         }
         rows.insert(key, version);
-        // Values whose text tells whether anything was rounded, cut or recoded on the way.
-        let note = format!("n\u{ef}ce \"{version}\" \\ \u{1f980}");
-        let amount = format!("{version}.10");
-        let doc = format!("{{\"v\": {version}, \"big\": 9007199254740993}}");
-        script.statements.push(match from {
+        let (note, amount, doc) = values(version);
+        script.statements.push(Statement::Sql(match from {
             None => format!(
                 "insert into {schema}.{name} values ({writer}, {key}, {version}, '{note}', {amount}, '{doc}')"
             ),
@@ -192,20 +210,62 @@ impl Author {
                 "update {schema}.{name} set key = {key}, version = {version}, note = '{note}', amount = {amount} \
                  where writer = {writer} and key = {from}"
             ),
-        });
+        }));
         let kind = if from.is_some() { Kind::Update } else { Kind::Insert };
         let tag = Tag { row: RowName { table, writer, key }, version, kind };
         Change { tag, moved_from: from.filter(|from| *from != key) }
     }
 
+    /// New rows of the keyed table in one statement.
+    fn put_many(&mut self, script: &mut Script, count: u64, copy: bool) {
+        let (writer, schema, table) = (self.writer, self.schema.clone(), Table::Keyed.name());
+        let mut rows = Vec::new();
+        for _ in 0..count {
+            self.version += 1;
+            script.rows.last_key += 1;
+            let (version, key) = (self.version, script.rows.last_key);
+            script.rows.keyed.insert(key, version);
+            let (note, amount, doc) = values(version);
+            rows.push(if copy {
+                let note = note.replace('\\', "\\\\");
+                format!("{writer}\t{key}\t{version}\t{note}\t{amount}\t{doc}\n")
+            } else {
+                format!("({writer}, {key}, {version}, '{note}', {amount}, '{doc}')")
+            });
+            let tag = Tag { row: RowName { table: Table::Keyed, writer, key }, version, kind: Kind::Insert };
+            script.changes.push(Change { tag, moved_from: None });
+        }
+        script.statements.push(if copy {
+            Statement::Copy { sql: format!("copy {schema}.{table} from stdin"), rows: rows.concat() }
+        } else {
+            Statement::Sql(format!("insert into {schema}.{table} values {}", rows.join(", ")))
+        });
+    }
+
+    /// Deletes most of the keyed table, one row after the other: in which order a single statement does it is not known.
+    fn thin_out(&mut self, script: &mut Script) {
+        let keys: Vec<i64> = script.rows.keyed.keys().copied().collect();
+        for key in keys.into_iter().rev().skip(KEYED_ROWS).rev() {
+            script.rows.keyed.remove(&key);
+            let change = self.delete(script, Table::Keyed, key, 0);
+            script.changes.push(change);
+        }
+    }
+
     fn delete(&self, script: &mut Script, table: Table, key: i64, version: i64) -> Change {
         let (writer, schema, name) = (self.writer, &self.schema, table.name());
-        script
-            .statements
-            .push(format!("delete from {schema}.{name} where writer = {writer} and key = {key}"));
+        let sql = format!("delete from {schema}.{name} where writer = {writer} and key = {key}");
+        script.statements.push(Statement::Sql(sql));
         let tag = Tag { row: RowName { table, writer, key }, version, kind: Kind::Delete };
         Change { tag, moved_from: None }
     }
+}
+
+/// Values whose text tells whether anything was rounded, cut or recoded on the way.
+fn values(version: i64) -> (String, String, String) {
+    let note = format!("n\u{ef}ce \"{version}\" \\ \u{1f980}");
+    let doc = format!("{{\"v\": {version}, \"big\": 9007199254740993}}");
+    (note, format!("{version}.10"), doc)
 }
 
 #[cfg(test)]
@@ -245,6 +305,25 @@ mod tests {
             }
             author.committed(script);
         }
+    }
+
+    #[test]
+    fn many_rows_at_once_come_and_go() {
+        let mut author = Author::new("s", 1, &Draw::new(5));
+        let (mut copies, mut inserts) = (0, 0);
+        for _ in 0..1_000 {
+            let script = author.next();
+            for statement in &script.statements {
+                match statement {
+                    Statement::Copy { rows, .. } => copies += rows.lines().count(),
+                    Statement::Sql(sql) if sql.contains("), (") => inserts += 1,
+                    Statement::Sql(_) => {}
+                }
+            }
+            author.committed(script);
+            assert!(author.rows.keyed.len() < KEYED_ROWS_MAX + 20, "{}", author.rows.keyed.len());
+        }
+        assert!(copies > 1_000 && inserts > 50, "{copies} {inserts}");
     }
 
     #[test]

@@ -3,16 +3,19 @@
 //! Invariant: an answer that never came is settled by a row that is part of the transaction: whoever inserts it first,
 //! the transaction or the one who asks, decides; so a COMMIT that is still on its way cannot be missed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::SinkExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::history::{Fate, Transaction};
 use super::plan::Draw;
-use super::script::{Author, Script};
+use super::script::{Author, Script, Statement};
 use crate::postgres::{Error, Params, Session};
 
 /// Between two transactions of one writer.
@@ -138,16 +141,19 @@ impl Writer {
         let (schema, writer, number) = (self.schema.clone(), self.author.writer(), self.number);
         let end = if script.roll_back { "rollback" } else { "commit" };
         let fate = format!("insert into {schema}.fates values ({writer}, {number}, true)");
-        let around = [vec!["begin".to_owned(), fate], script.statements.clone(), vec![end.to_owned()]];
-        let statements: Vec<String> = around.into_iter().flatten().collect();
         let session = self.session().await;
-        if script.step_by_step {
-            for statement in &statements {
-                session.rows(statement, "writing").await?;
+        let mut gathered = vec!["begin", fate.as_str()];
+        for statement in &script.statements {
+            match statement {
+                Statement::Sql(sql) => gathered.push(sql),
+                Statement::Copy { sql, rows } => {
+                    send_all(session, &mut gathered, script.step_by_step).await?;
+                    copy_in(session, sql, rows).await?;
+                }
             }
-            return Ok(());
         }
-        session.rows(&statements.join("; "), "writing").await.map(drop)
+        gathered.push(end);
+        send_all(session, &mut gathered, script.step_by_step).await
     }
 
     async fn session(&mut self) -> &Session {
@@ -188,6 +194,27 @@ impl Writer {
             }
         }
     }
+}
+
+/// One message a statement, or one for all.
+async fn send_all(session: &Session, statements: &mut Vec<&str>, step_by_step: bool) -> Result<(), Error> {
+    let statements = std::mem::take(statements);
+    if !step_by_step {
+        return session.rows(&statements.join("; "), "writing").await.map(drop);
+    }
+    for sql in statements {
+        session.rows(sql, "writing").await?;
+    }
+    Ok(())
+}
+
+async fn copy_in(session: &Session, sql: &str, rows: &str) -> Result<(), Error> {
+    let copy = async {
+        let mut sink = pin!(session.client().copy_in(sql).await?);
+        sink.send(Bytes::copy_from_slice(rows.as_bytes())).await?;
+        sink.finish().await
+    };
+    copy.await.map(drop).map_err(|error| session.error("copying", error))
 }
 
 /// The server may be away for a while.

@@ -48,10 +48,3 @@ pub(crate) fn confirm_early(progress: &Progress, storable: Lsn) {
         progress.stored(storable);
     }
 }
-
-/// The same mistake on a device that takes its time: without it, where a kill has to fall is a matter of microseconds.
-pub(crate) async fn stored_late() {
-    if on("confirm-before-store") {
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-    }
-}

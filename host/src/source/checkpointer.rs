@@ -79,10 +79,6 @@ impl Checkpointer {
             () = self.link.changed.notified() => {}
             () = offered => {}
         }
-        #[cfg(feature = "faults")]
-        if let Some((wal, storable)) = self.link.storable(self.acks.standing().frontier) {
-            crate::fault::confirm_early(&wal.progress, storable);
-        }
         loop {
             self.link.moved.notify_waiters();
             if self.acks.bytes_done().saturating_sub(last.bytes_done) >= BYTES {
@@ -109,8 +105,11 @@ impl Checkpointer {
             if stored.as_ref() != Some(&checkpoint) {
                 let bytes = checkpoint.encode().map_err(crate::store::Error::new)?;
                 #[cfg(feature = "faults")]
-                crate::fault::stored_late().await;
-                if crate::fault::fails!("store::write::before") {
+                if storable > wal.progress.status().confirmed {
+                    crate::fault::confirm_early(&wal.progress, storable);
+                    let _ = crate::fault::pause!("store::write::further");
+                }
+                if crate::fault::pause!("store::write::before") {
                     return Err(crate::store::Error::new("a fault that was asked for"));
                 }
                 self.memory.set(&key(&self.link.name), Some(bytes)).await?;

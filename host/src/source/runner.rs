@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use pgcdc_core::backoff::{Backoff, WAIT_MIN};
+use pgcdc_core::backoff::{self, Backoff, WAIT_MIN};
 use pgcdc_core::checkpoint::LaneMark;
 use pgcdc_core::error::{Action, Kind};
 use pgcdc_core::order_key::OrderKey;
@@ -20,6 +20,10 @@ use crate::batch::Batch;
 use crate::bus::Fanout;
 use crate::component::instance::{Blueprint, Failure, Instance};
 
+/// While an outage is young, nothing is waited for longer: a server, and a slot that is another's.
+const SERVER_AGAIN: Duration = Duration::from_secs(1);
+const SLOT_AGAIN: Duration = Duration::from_millis(200);
+
 /// A source and everything that its loop needs.
 pub(crate) struct Runner {
     pub(crate) blueprint: Blueprint,
@@ -28,7 +32,7 @@ pub(crate) struct Runner {
     pub(crate) fanout: Fanout,
     pub(crate) acks: Arc<Acks>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) backoff: pgcdc_core::backoff::Settings,
+    pub(crate) backoff: backoff::Settings,
     pub(crate) stop: watch::Receiver<bool>,
     /// The living instance, for the checkpointer to tell what is settled.
     pub(crate) living: watch::Sender<Option<Living>>,
@@ -45,6 +49,7 @@ impl Runner {
     /// Runs until told to stop. The error is permanent: what happened, and the way out.
     pub(crate) async fn run(mut self) -> Result<(), String> {
         let mut backoff = Backoff::new(self.backoff);
+        let mut away_since = Instant::now();
         let mut instances = 0;
         // The highest key that the bus has got: after a reconnect the WAL is read again from further back.
         let mut reached = OrderKey::EMPTY;
@@ -63,7 +68,13 @@ impl Runner {
                 self.metrics.source_failed(&self.link.name);
             }
             let next_step = self.judge(&failure)?;
-            let mut wait = backoff.failed(began.elapsed(), crate::random());
+            let wait = backoff.failed(began.elapsed(), crate::random());
+            if backoff.attempt() == 1 {
+                away_since = Instant::now();
+            }
+            // The slot of a reader that has just died is free in a moment.
+            let least = if longest.is_some() { SLOT_AGAIN } else { SERVER_AGAIN };
+            let mut wait = backoff::within(wait, away_since.elapsed(), least);
             if let Some(longest) = longest {
                 wait = wait.min(longest.max(WAIT_MIN));
                 self.link.status.stands_by();

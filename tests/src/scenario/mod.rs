@@ -4,6 +4,7 @@
 //! steps. The load comes from writers that know of each transaction whether it was committed, and `verify` judges
 //! everything that all sinks have taken against that.
 
+mod around;
 mod script;
 mod steps;
 mod world;

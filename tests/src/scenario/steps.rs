@@ -1,10 +1,11 @@
 //! The steps, by their words. `N` is a number, `TEXT` is the rest of the line.
 
 use super::Outcome;
+use super::around::Around;
 use super::world::World;
-use crate::support::poll;
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::receiver::Fault;
+use crate::support::{backup, poll};
 
 /// Forty transactions of one row.
 const FILL: &str =
@@ -22,6 +23,9 @@ pub(super) fn take(world: &mut World, step: &str) -> Outcome {
 
         ["run"] => world.run(),
         ["start"] => world.start(),
+        ["run", "with", count, "files"] => return run_in(world, Around::Files(number(count)), true),
+        ["run", "under", inject] => return run_in(world, Around::Injected((*inject).to_owned()), true),
+        ["start", "under", inject] => return run_in(world, Around::Injected((*inject).to_owned()), false),
         ["kill", "pgcdc"] => {
             let exit = world.pgcdc().kill();
             world.keep(exit);
@@ -34,11 +38,23 @@ pub(super) fn take(world: &mut World, step: &str) -> Outcome {
         ["write", count] => world.write(number(count)),
         ["finish", "writing"] => world.finish_writing(),
         ["slot", "moves"] => world.wait_confirmed_more(),
+        ["slot", "is", "confirmed"] => {
+            let slot = world.slot();
+            world.db().wait_confirmed(&slot);
+        }
 
         ["kill", "postgres"] => world.cluster().kill(),
         ["stop", "postgres"] => world.cluster().stop(),
         ["start", "postgres"] => world.cluster().start_again(),
+        ["back", "up", "postgres"] => backup::take(&world.cluster()),
+        ["restore", "postgres"] => backup::put_back(&world.cluster()),
+        ["restore", "postgres", "on", "a", "new", "timeline"] => {
+            backup::put_back_on_a_new_timeline(&world.cluster());
+        }
+        ["another", "postgres"] => world.another_server(),
         ["it", "reads"] => world.db().wait_streaming(),
+        ["open", "transaction"] => world.open_transaction(),
+        ["end", "transaction"] => world.transaction = None,
         ["terminate", "walsender"] => terminate(world),
         ["drop", "slot"] => drop_slot(world),
         ["make", "slot"] => {
@@ -49,6 +65,7 @@ pub(super) fn take(world: &mut World, step: &str) -> Outcome {
         ["make", "publication"] => world.db().execute("create publication \"all\" for all tables"),
         ["rotate", "password"] => world.rotate_password(),
         ["fill", "wal"] => fill_wal(world),
+        ["fill"] => (0..40).for_each(|_| world.db().execute(FILL)),
 
         ["cut", "at", "each", "of", count, "messages"] => {
             cuts(world, (0..number(count) as u64).map(Cut::AfterMessages));
@@ -82,6 +99,21 @@ pub(super) fn take(world: &mut World, step: &str) -> Outcome {
         ["verify"] => world.verify(),
         _ => panic!("`{step}` is no step that src/scenario/steps.rs knows"),
     }
+    Outcome::Done
+}
+
+/// Starts pgcdc in something; perhaps waits until it reads.
+fn run_in(world: &mut World, around: Around, reads: bool) -> Outcome {
+    if let Err(why) = around.possible() {
+        return Outcome::Skipped(why);
+    }
+    world.around = around;
+    if reads {
+        world.run();
+    } else {
+        world.start();
+    }
+    world.around = Around::Nothing;
     Outcome::Done
 }
 

@@ -1,9 +1,12 @@
 //! Everything that a scenario acts on: one PostgreSQL of its own, one pgcdc, three sinks, writers, perhaps a proxy.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use ::postgres::Client;
 use nix::unistd::Uid;
 
+use super::around::Around;
 use crate::support::audit::{Order, audit};
 use crate::support::cluster::{Cluster, PASSWORD, Settings};
 use crate::support::database::Database;
@@ -15,6 +18,7 @@ use crate::support::pgcdc::{Exit, Pgcdc};
 use crate::support::poll;
 use crate::support::proxy::Proxy;
 use crate::support::receiver::{Fault, Receiver};
+use crate::support::repository::pgcdc_binary;
 use crate::support::watchdog::Watchdog;
 use crate::support::writers::{TABLES, Transaction, Writers};
 
@@ -42,6 +46,12 @@ pub(super) struct World {
     /// Rounds of writers that are done.
     done: Vec<Vec<Transaction>>,
     mount: Option<Mount>,
+    /// A session with a transaction that has written something.
+    pub(super) transaction: Option<Client>,
+    /// What the next pgcdc is started in.
+    pub(super) around: Around,
+    /// The slot, by its first name.
+    slot: Option<String>,
     pub(super) judged: bool,
 }
 
@@ -73,6 +83,9 @@ impl World {
             committed: 0,
             done: Vec::new(),
             mount: None,
+            transaction: None,
+            around: Around::Nothing,
+            slot: None,
             judged: false,
         }
     }
@@ -100,7 +113,16 @@ impl World {
     }
 
     pub(super) fn slot(&mut self) -> String {
-        self.db().name().to_owned()
+        let name = self.db().name().to_owned();
+        self.slot.get_or_insert(name).clone()
+    }
+
+    /// A fresh server in the place of the one that was there, with a database, a publication and a slot of the same names.
+    pub(super) fn another_server(&mut self) {
+        let slot = self.slot();
+        self.db = None;
+        self.db().execute("create publication \"all\" for all tables");
+        self.db().execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
     }
 
     pub(super) fn rotate_password(&mut self) {
@@ -115,6 +137,7 @@ impl World {
     }
 
     fn manifest(&mut self, password: &str) -> Manifest {
+        let slot = self.slot();
         let port = self.proxy.as_ref().map(Proxy::port);
         let db = self.db();
         let url = db.cluster().url_as(ROLE, password, db.name());
@@ -125,8 +148,7 @@ impl World {
             None => url,
         };
         let config = format!(
-            "all_tables: true, persistent_slot: true, slot_name: {}, receive_timeout_ms: {RECEIVE_TIMEOUT_MS}",
-            db.name()
+            "all_tables: true, persistent_slot: true, slot_name: {slot}, receive_timeout_ms: {RECEIVE_TIMEOUT_MS}"
         );
         let hook = format!(
             "{{ use: webhook, config: {{ url: \"{}\", timeout: 2s }}, policy: {{ backoff: {{ base: 10ms, cap: 100ms }} }} }}",
@@ -143,7 +165,18 @@ impl World {
         assert!(self.pgcdc.is_none(), "pgcdc runs already");
         let password = self.tell_password();
         let manifest = self.manifest(&password);
-        self.pgcdc = Some(self.desk.run(&manifest));
+        self.desk.write("pgcdc.yaml", manifest.text());
+        let prefix = self.around.prefix();
+        let mut command = match prefix.first() {
+            None => Pgcdc::command(self.desk.folder(), &[]),
+            Some(program) => {
+                let mut command = Pgcdc::command_of(Path::new(program), self.desk.folder(), &[]);
+                command.args(&prefix[1..]).arg(pgcdc_binary());
+                command
+            }
+        };
+        command.args(["run", "pgcdc.yaml"]);
+        self.pgcdc = Some(Pgcdc::start_command(command));
     }
 
     /// Starts pgcdc, and waits until it reads.
@@ -250,6 +283,14 @@ impl World {
         self.receiver.script(std::iter::repeat_n(fault.clone(), faults));
     }
 
+    /// Begins a transaction that has written something, and leaves it open.
+    pub(super) fn open_transaction(&mut self) {
+        let mut client = self.db().connect();
+        let begun = client.batch_execute("begin; insert into filler default values");
+        begun.unwrap_or_else(|error| panic!("no transaction: {error:?}"));
+        self.transaction = Some(client);
+    }
+
     /// Waits until the slot has moved on, however little.
     pub(super) fn wait_confirmed_more(&mut self) {
         let slot = self.slot();
@@ -261,7 +302,7 @@ impl World {
     }
 }
 
-fn append(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
 }

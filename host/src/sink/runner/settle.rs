@@ -40,6 +40,8 @@ impl Runner {
 
     pub(super) fn finish(&self, work: Work) {
         self.lane.status.delivered(&work.batch);
+        #[cfg(feature = "faults")]
+        crate::fault::done(&self.lane.name, &work.batch);
         crate::fault::point!("ack::settle::before");
         work.receipt.settle();
         crate::fault::point!("ack::settle::after");

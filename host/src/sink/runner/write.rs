@@ -40,10 +40,16 @@ impl Runner {
         self.lane.metrics.guard.rate_waited(&self.lane.name, waited);
         self.show();
         let timeout = self.lane.policy.timeout;
+        #[cfg(feature = "faults")]
+        let splits = self.writing.is_empty() && crate::fault::goes_on(&self.lane.name, &batch);
         let span = tracing::debug_span!("deliver", sink = &*self.lane.name, events, attempt);
         let write = async move {
             let began = Instant::now();
-            crate::fault::point!("sink::send::before");
+            let _ = crate::fault::pause!("sink::send::before");
+            #[cfg(feature = "faults")]
+            if splits {
+                let _ = crate::fault::pause!("sink::send::split");
+            }
             let answer = match timeout {
                 None => Answer::Came(instance.write(batch, sequence, attempt).await),
                 Some(limit) => {
