@@ -262,6 +262,42 @@ mod tests {
     }
 
     #[test]
+    fn bounds_hold_to_the_last_one_on_both_sides() {
+        let mut checkpoint = sample();
+        let strand = checkpoint.strands["wal"].clone();
+        checkpoint.strands = (1..=ENTRIES_MAX).map(|n| (n.to_string(), Strand::default())).collect();
+        assert_eq!(decode(&checkpoint.encode().unwrap()).unwrap(), checkpoint);
+        checkpoint.strands.insert("one more".into(), Strand::default());
+        assert!(matches!(checkpoint.encode().unwrap_err(), EncodeError::TooMany(_)));
+        let text = serde_json::json!({ "resume": "", "lanes": {} });
+        let strands: BTreeMap<String, _> =
+            checkpoint.strands.keys().map(|name| (name.clone(), &text)).collect();
+        let mut stored: serde_json::Value = serde_json::from_slice(&sample().encode().unwrap()).unwrap();
+        stored["strands"] = serde_json::json!(strands);
+        let error = decode(stored.to_string().as_bytes()).unwrap_err();
+        assert!(matches!(error, DecodeError::Inconsistent { what: "too many entries", .. }), "{error}");
+
+        checkpoint.strands =
+            [("wal".to_string(), Strand { resume: vec![7; RESUME_BYTES_MAX], ..strand })].into();
+        assert_eq!(decode(&checkpoint.encode().unwrap()).unwrap(), checkpoint);
+        let text = String::from_utf8(checkpoint.encode().unwrap()).unwrap();
+        let error = decode(text.replacen("0707", "070707", 1).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("a resume token that is too long"), "{error}");
+        checkpoint.strands.values_mut().for_each(|strand| strand.resume.push(7));
+        assert!(matches!(checkpoint.encode().unwrap_err(), EncodeError::Resume(_)));
+
+        let mut checkpoint = sample();
+        let missing = CHECKPOINT_BYTES_MAX - checkpoint.encode().unwrap().len();
+        let Identity::Postgres(identity) = &mut checkpoint.identity else { panic!() };
+        identity.slot.push_str(&"x".repeat(missing));
+        let bytes = checkpoint.encode().unwrap();
+        assert_eq!((bytes.len(), decode(&bytes).unwrap()), (CHECKPOINT_BYTES_MAX, checkpoint.clone()));
+        let Identity::Postgres(identity) = &mut checkpoint.identity else { panic!() };
+        identity.slot.push('x');
+        assert!(matches!(checkpoint.encode().unwrap_err(), EncodeError::TooLarge(_)));
+    }
+
+    #[test]
     fn ranges_above_the_limit_are_forgotten_from_the_highest() {
         let mut checkpoint = sample();
         let lane = checkpoint.strands.get_mut("wal").unwrap().lanes.get_mut("audit").unwrap();
