@@ -151,7 +151,9 @@ async fn until_done(session: &Session) -> Vec<Finished> {
     let mut all: Vec<Finished> = Vec::new();
     loop {
         let batches = session.next().await.unwrap();
-        let is_done = lines(&batches).iter().any(|line| line["channel"] == "pgcdc:done");
+        let is_done = lines(&batches)
+            .iter()
+            .any(|line| line["channel"] == "pgcdc:done" && line["operation"] == "INSERT");
         all.extend(batches);
         if is_done {
             return all;

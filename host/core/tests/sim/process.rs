@@ -320,8 +320,9 @@ impl Session {
             self.positions.keepalive(lsn, frame[17] != 0, stand);
             return Ok(());
         }
-        let (data, bad) = (&frame[25..], |error: String| Anomaly::BadStream(error));
-        match self.streamed.take(lsn, data, data.len() as u64).map_err(|error| bad(error.to_string()))? {
+        let data = &frame[25..];
+        let step = self.streamed.take(lsn, data, data.len() as u64);
+        match step.map_err(|error| Anomaly::BadStream(error.to_string()))? {
             Step::Pass => self.feed(lsn, data),
             Step::Noted => Ok(()),
             Step::Keep { xid, record } => {
@@ -337,7 +338,7 @@ impl Session {
     }
 
     fn replay(&mut self, mut replay: Replay) -> Result<(), Anomaly> {
-        let bad = |error: String| Anomaly::BadStream(error);
+        let bad = Anomaly::BadStream;
         let kept = self.kept.remove(&replay.xid()).unwrap_or_default();
         self.feed(Lsn::ZERO, &replay.begin())?;
         let mut rest = kept.as_slice();
