@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use pgcdc_core::assembler::{Assembler, Fed, Settings};
+use pgcdc_core::assembler::{Assembler, Fed, Settings, ToastLimits};
 use pgcdc_core::catalog::TypeCatalog;
 use pgcdc_core::checkpoint::Checkpoint;
 use pgcdc_core::id::Origin;
@@ -130,7 +130,9 @@ fn pgoutput(bytes: &[u8]) {
 
 /// Messages after each other: the frame's LSN in eight bytes, the length in two, the message.
 fn stream(mut bytes: &[u8]) {
-    let settings = Settings::new(Origin { system_identifier: 7, database_oid: 5 });
+    let mut settings = Settings::new(Origin { system_identifier: 7, database_oid: 5 });
+    settings.schema_events = true;
+    settings.toast_cache = Some(ToastLimits { entries_max: 4, bytes_max: 4_096 });
     let Ok(mut assembler) = Assembler::new(settings, TypeCatalog::new(), Lsn(1)) else { return };
     while let Some((lsn, rest)) = bytes.split_first_chunk::<8>() {
         let Some((message, rest)) = split(rest) else { break };

@@ -1,5 +1,6 @@
 //! Bytes that no server sends: never a panic, always an error or a valid batch.
 
+use pgcdc_core::assembler::{Settings, ToastLimits};
 use pgcdc_core::pgoutput::{Head, Message};
 use proptest::prelude::*;
 
@@ -62,6 +63,8 @@ proptest! {
         if let Some(dropped) = dropped {
             frames.remove(dropped.index(frames.len()));
         }
-        let _ = fold(&mut assembler(settings()), &frames, || false);
+        let toast_cache = Some(ToastLimits { entries_max: 4, bytes_max: 4_096 });
+        let settings = Settings { schema_events: true, toast_cache, ..settings() };
+        let _ = fold(&mut assembler(settings), &frames, || false);
     }
 }

@@ -216,6 +216,27 @@ fn a_part_of_the_key_that_was_not_sent_is_in_the_old_key() {
 }
 
 #[test]
+fn what_is_known_in_part_is_filled_in_part_and_counts_as_a_miss() {
+    let mut wire = Wire::default();
+    wire.begin(0x500, 1).table(1, "t", Identity::Default, &[("*id", 23), ("a", 25), ("b", 25)]);
+    let update = |wire: &mut Wire, lsn, a, b| {
+        wire.change(lsn, b'U', 1, &[(b'N', &[text("1"), a, b])]);
+    };
+    update(&mut wire, 0x400, text(BODY), Cell::Unchanged);
+    update(&mut wire, 0x410, Cell::Unchanged, Cell::Unchanged);
+    update(&mut wire, 0x420, Cell::Unchanged, text("another body, as long as that"));
+    update(&mut wire, 0x430, Cell::Unchanged, Cell::Unchanged);
+    let mut assembler = assembler(plenty());
+    let out = fold(&mut assembler, &wire.commit().frames, || false).unwrap();
+    let rows: Vec<&Value> = out.events.iter().map(|seen| &seen.json["payload"]["row"]).collect();
+    assert_eq!(rows[1], &json!({"id": 1, "a": BODY}));
+    assert_eq!(out.events[1].json["payload"]["_unchanged_toast_columns"], json!(["b"]));
+    assert_eq!(rows[3], &json!({"id": 1, "a": BODY, "b": "another body, as long as that"}));
+    let counts = assembler.toast_counts().unwrap();
+    assert_eq!((counts.hits, counts.misses, counts.entries), (2, 2, 1));
+}
+
+#[test]
 fn no_more_is_kept_than_was_allowed_and_the_oldest_goes_first() {
     let mut story = Story::told(Identity::Default);
     for id in ["1", "2", "3"] {

@@ -18,7 +18,7 @@ DELETE pgcdc:fullrow {"id":1,"note":"b"}
 INSERT pgcdc:big {"big":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 UPDATE pgcdc:big {"id":1,"small":2}
 UPDATE pgcdc:big {"big":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-INSERT pgcdc:Größe.x.ta ble {"id":1}
+INSERT pgcdc:"Größe.x".ta ble {"id":1}
 TRUNCATE pgcdc:plain null
 TRUNCATE pgcdc:fullrow null
 TRUNCATE pgcdc:big null
