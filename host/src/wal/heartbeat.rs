@@ -71,6 +71,9 @@ pub(super) fn plan(options: &Options) -> Result<Option<Plan>, Error> {
         (Some(By::Message), None) | (None, None) => None,
         (_, name) => Some(table(name.unwrap_or(TABLE))?),
     };
+    if options.heartbeat_events && table.is_none() && !options.messages {
+        return Err(bad("`heartbeat_events` by message needs `messages: true` with it"));
+    }
     if every.is_zero() {
         return Ok(None);
     }

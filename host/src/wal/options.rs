@@ -369,6 +369,7 @@ mod tests {
             (r#"{"publication":"p","on_slot_loss":"ignore"}"#, "unknown variant"),
             (r#"{"publication":"p","heartbeat_interval":"often"}"#, "heartbeat_interval"),
             (r#"{"publication":"p","heartbeat_interval":"10ms"}"#, "at least 100ms"),
+            (r#"{"publication":"p","heartbeat_events":true}"#, "messages: true"),
             (r#"{"publication":"p","heartbeat_table":"a.b.c"}"#, "heartbeat_table"),
             (r#"{"publication":"p","heartbeat_table":"x; drop"}"#, "heartbeat_table"),
             (r#"{"publication":"p","heartbeat":"message","heartbeat_table":"t"}"#, "leave one of them out"),
