@@ -102,8 +102,10 @@ fn a_row_stays_until_every_sink_has_it_and_later_ones_do_not_wait_for_it() {
     let (desk, receiver) = (Desk::new(), Receiver::start());
     let db = prepare("outbox_stays", &desk, &[]);
     receiver.rule(|delivery| (number(&delivery.event(), "n") == 1).then_some(Fault::Hold));
-    let hook =
-        format!("{{ use: webhook, config: {{ url: \"{}\" }}, policy: {{ timeout: 50s }} }}", receiver.url());
+    let hook = format!(
+        "{{ use: webhook, config: {{ url: \"{}\", timeout: 50s }}, policy: {{ timeout: 55s }} }}",
+        receiver.url()
+    );
     let pgcdc = desk.run(&outbox(&db, "batch_size: 10").stdout().sink("hook", &hook));
     insert(&db, 1, 1);
     let _ = pgcdc.events(1);

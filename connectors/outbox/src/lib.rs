@@ -22,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use events::{Outbox as Shape, Row};
 use ledger::Ledger;
-pub use options::Options;
+pub use options::{Columns, Options};
 use parts::Parts;
 use pgcdc_sdk::postgres::{self, Param};
 use pgcdc_sdk::{Batch, Context, Facts, Result, Source, log, metrics};
