@@ -14,8 +14,9 @@ impl SnapshotMetrics {
     /// None if two metrics have one name.
     pub(super) fn new(registry: &Registry) -> Option<SnapshotMetrics> {
         use super::metrics::put;
-        let took = HistogramOpts::new("pgcdc_snapshot_duration_seconds", "Snapshots that were read to their end")
-            .buckets(vec![1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0]);
+        let took =
+            HistogramOpts::new("pgcdc_snapshot_duration_seconds", "Snapshots that were read to their end")
+                .buckets(vec![1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0]);
         Some(SnapshotMetrics {
             rows: put(
                 registry,

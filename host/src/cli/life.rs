@@ -23,10 +23,7 @@ pub(super) fn start(plan: Reread) -> Result<ExitCode, String> {
 }
 
 /// The same; `watch` gets the metrics once everything runs. How it ended, and the metrics.
-pub(super) fn live(
-    plan: Reread,
-    watch: impl FnOnce(Arc<Metrics>),
-) -> Result<(Ended, Arc<Metrics>), String> {
+pub(super) fn live(plan: Reread, watch: impl FnOnce(Arc<Metrics>)) -> Result<(Ended, Arc<Metrics>), String> {
     let began = Instant::now();
     let (workshop, settings) = of_plan(plan()?)?;
     let workshop = Arc::new(workshop);

@@ -51,7 +51,11 @@ fn show(of: &Stored, global: &args::Global, json: bool) -> Result<ExitCode, Stri
         }
         for (strand, at) in &checkpoint.strands {
             if let Some(token) = Token::decode(strand, &at.resume) {
-                println!("  {strand}: {}, {} rows read", if token.done { "done" } else { "in part" }, token.rows);
+                println!(
+                    "  {strand}: {}, {} rows read",
+                    if token.done { "done" } else { "in part" },
+                    token.rows
+                );
                 continue;
             }
             let resume =

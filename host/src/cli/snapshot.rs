@@ -95,14 +95,11 @@ pub(super) fn command(
     };
     flags.state_dir = flags.state_dir.or_else(|| state.as_ref().map(|state| state.path().to_owned()));
     let began = Instant::now();
-    let ended = life::live(
-        Box::new(move || plan(&manifest, &flags)),
-        |metrics| {
-            if std::io::stderr().is_terminal() {
-                tokio::spawn(show(metrics, began));
-            }
-        },
-    );
+    let ended = life::live(Box::new(move || plan(&manifest, &flags)), |metrics| {
+        if std::io::stderr().is_terminal() {
+            tokio::spawn(show(metrics, began));
+        }
+    });
     let (ended, metrics) = ended?;
     let (rows, _) = metrics.snapshot.progress();
     if std::io::stderr().is_terminal() {

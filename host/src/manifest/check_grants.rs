@@ -11,8 +11,8 @@ use super::tree::Text;
 
 /// Every interface of `pgcdc:host` that has an effect, present or planned.
 pub(super) const INTERFACES: &[&str] = &[
-    "http", "postgres", "wal", "snapshot", "mysql", "mongodb", "kafka", "nats", "redis", "objects", "files", "process",
-    "crypto", "kv", "console", "listen", "reinject",
+    "http", "postgres", "wal", "snapshot", "mysql", "mongodb", "kafka", "nats", "redis", "objects", "files",
+    "process", "crypto", "kv", "console", "listen", "reinject",
 ];
 
 /// Reads and checks every line.

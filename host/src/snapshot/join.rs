@@ -90,9 +90,13 @@ impl Joint {
     /// Takes up the snapshot `exported`, of the point `point`, whose maker has to stay as it is until this returns.
     pub(crate) async fn open(plan: &Plan<'_>, point: Lsn, exported: &str) -> Result<Joint, Error> {
         let began = Instant::now();
-        let settings = super::settings(plan.origin, false, crate::wal::Values::Typed, plan.settings.max_event_bytes);
         let settings =
-            Settings { include_schema: plan.settings.include_schema, values: plan.settings.values, ..settings };
+            super::settings(plan.origin, false, crate::wal::Values::Typed, plan.settings.max_event_bytes);
+        let settings = Settings {
+            include_schema: plan.settings.include_schema,
+            values: plan.settings.values,
+            ..settings
+        };
         let (session, line) =
             tokio::try_join!(Session::open(plan.params), Line::open(plan.params, settings.max_event_bytes))?;
         let doing = "taking up the snapshot";

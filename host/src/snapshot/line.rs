@@ -72,7 +72,9 @@ impl Line {
             if tag == b'd' {
                 break;
             }
-            let Some(frame) = self.input.next().map_err(|_| senseless(place))? else { return Ok(Step::Starved) };
+            let Some(frame) = self.input.next().map_err(|_| senseless(place))? else {
+                return Ok(Step::Starved);
+            };
             match frame.tag {
                 b'E' => return Err(server_error(&frame, place, COPYING)),
                 b'Z' => return Ok(Step::Done),

@@ -45,7 +45,9 @@ async fn shapes(session: &Session, wanted: &str, kinds: &str) -> Result<Vec<Shap
         _ => "a.attgenerated = ''",
     };
     let place = |index: &str| {
-        format!("coalesce(pg_catalog.array_position(({index}.indkey::int2[])[0:{index}.indnkeyatts - 1], a.attnum), 0)")
+        format!(
+            "coalesce(pg_catalog.array_position(({index}.indkey::int2[])[0:{index}.indnkeyatts - 1], a.attnum), 0)"
+        )
     };
     let (key, identity) = (place("pk"), place("ri"));
     let sql = format!(
@@ -82,7 +84,10 @@ async fn shapes(session: &Session, wanted: &str, kinds: &str) -> Result<Vec<Shap
     let rows = session.rows(&sql, "looking at the tables").await?;
     let read = |text: String| {
         serde_json::from_str(&text).map_err(|error| {
-            Error::protocol(session.place(), format!("looking at the tables: the answer makes no sense: {error}"))
+            Error::protocol(
+                session.place(),
+                format!("looking at the tables: the answer makes no sense: {error}"),
+            )
         })
     };
     rows.into_iter().flatten().flatten().map(read).collect()

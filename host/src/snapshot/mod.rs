@@ -72,10 +72,8 @@ impl Reading {
 pub(crate) async fn open(params: &Params, options: Options) -> Result<Reading, Error> {
     let began = Instant::now();
     let names = options.check()?;
-    let (session, mut line) = tokio::try_join!(
-        Session::open(params),
-        line::Line::open(params, options.max_event_bytes)
-    )?;
+    let (session, mut line) =
+        tokio::try_join!(Session::open(params), line::Line::open(params, options.max_event_bytes))?;
     let first = look::named(&session, &names).await?;
     line.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "beginning a snapshot").await?;
     // Locks first: the transaction's eyes open with its first question, and what is locked is what it was then.

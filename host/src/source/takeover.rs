@@ -34,7 +34,12 @@ pub(crate) async fn open(link: &SourceLink, params: &Params, options: Options) -
     let slot_wait = options.slot_wait()?;
     let persistent = options.persistent_slot;
     let record = link.record().map_err(|error| {
-        Error::unfit(Kind::Conflict, "record", error.to_string(), "run `pgcdc checkpoint reset`, and begin anew")
+        Error::unfit(
+            Kind::Conflict,
+            "record",
+            error.to_string(),
+            "run `pgcdc checkpoint reset`, and begin anew",
+        )
     })?;
     let opened = wal::open_joined(params, options, link.stored_wal(), &record).await;
     if let Err(Error::Unfit { code: SLOT_ACTIVE, message, .. }) = &opened {

@@ -88,8 +88,9 @@ impl Connection {
         let rows = self.command(&command, "creating the replication slot").await?;
         let point = rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok());
         let snapshot = rows.first().and_then(|row| row.get(2)?.clone()).filter(|name| !name.is_empty());
-        let point = point
-            .ok_or_else(|| Error::protocol(self.place(), "the slot was created without a consistent point"))?;
+        let point = point.ok_or_else(|| {
+            Error::protocol(self.place(), "the slot was created without a consistent point")
+        })?;
         Ok((point, snapshot))
     }
 

@@ -141,7 +141,10 @@ impl Opening {
         if let Some(exported) = self.exported.take() {
             return Joint::open(&plan, facts.start, &exported).await;
         }
-        tracing::info!(slot = facts.identity.slot, "the rows that are not on record are read in a new snapshot");
+        tracing::info!(
+            slot = facts.identity.slot,
+            "the rows that are not on record are read in a new snapshot"
+        );
         let mut passing = Connection::open(params).await?;
         let name = temporary_name();
         let (point, exported) = create_slot(&mut passing, &self.session, &name, true, true).await?;

@@ -140,7 +140,9 @@ impl Assembler {
         if self.tx.is_some() {
             return unexpected("Begin", "the transaction before has not ended");
         }
-        if self.known.settings.cut_at.take_if(|at| begin.commit_lsn >= *at).is_some() && self.batch.events() > 0 {
+        if self.known.settings.cut_at.take_if(|at| begin.commit_lsn >= *at).is_some()
+            && self.batch.events() > 0
+        {
             return Ok(Fed::Full);
         }
         self.tx = Some(Transaction::new(begin));

@@ -212,7 +212,9 @@ impl Assembler {
                 named += 1;
             }
             let column = at.checked_sub(table.hidden).and_then(|at| relation.columns.get(at));
-            if let (Some(column), Ok(text)) = (column.filter(|column| column.identity), std::str::from_utf8(text)) {
+            if let (Some(column), Ok(text)) =
+                (column.filter(|column| column.identity), std::str::from_utf8(text))
+            {
                 row_key.push((column.name.clone(), text.to_owned()));
             }
         }

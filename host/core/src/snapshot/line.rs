@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn nothing_null_and_empty_are_three_things() {
-        let expected = [Some(b"".to_vec()), None, Some(b"\\N".to_vec()), Some(b"N".to_vec()), Some(b"".to_vec())];
+        let expected =
+            [Some(b"".to_vec()), None, Some(b"\\N".to_vec()), Some(b"N".to_vec()), Some(b"".to_vec())];
         assert_eq!(values(b"\t\\N\t\\\\N\tN\t"), expected);
         assert_eq!(values(b""), [Some(b"".to_vec())]);
     }

@@ -57,7 +57,10 @@ fn part(text: &str) -> Result<(String, Option<&str>), &'static str> {
                     }
                     None if after.is_empty() => break (name, None),
                     None => {
-                        break (name, Some(after.strip_prefix('.').ok_or("something follows a closing quote")?));
+                        break (
+                            name,
+                            Some(after.strip_prefix('.').ok_or("something follows a closing quote")?),
+                        );
                     }
                 }
             }

@@ -110,7 +110,8 @@ impl Shape {
         let names: Vec<String> = key.iter().map(|column| quote(&column.name)).collect();
         let names = names.join(", ");
         if let Some(after) = after.filter(|after| !key.is_empty() && after.values.len() == key.len()) {
-            let value = |(value, column): (&String, &&Column)| format!("{}::{}", quote_text(value), column.cast);
+            let value =
+                |(value, column): (&String, &&Column)| format!("{}::{}", quote_text(value), column.cast);
             let values: Vec<String> = after.values.iter().zip(&key).map(value).collect();
             conditions.push(format!("({names}) > ({})", values.join(", ")));
         }
@@ -173,7 +174,8 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_table_is_asked_for_by_its_key_with_casts() {
-        let mut table = shape(vec![column("note", "text", 0), column("b", "uuid", 2), column("a", "bigint", 1)]);
+        let mut table =
+            shape(vec![column("note", "text", 0), column("b", "uuid", 2), column("a", "bigint", 1)]);
         assert_eq!(
             table.copy(true, None),
             r#"COPY (SELECT "note", "b", "a" FROM ONLY "shop"."Orders" ORDER BY "a", "b") TO STDOUT"#
@@ -193,7 +195,10 @@ mod tests {
     #[test]
     fn without_a_key_a_row_is_named_by_its_place() {
         let mut table = shape(vec![column("a", "text", 0)]);
-        assert_eq!(table.copy(true, None), r#"COPY (SELECT tableoid, ctid, "a" FROM ONLY "shop"."Orders") TO STDOUT"#);
+        assert_eq!(
+            table.copy(true, None),
+            r#"COPY (SELECT tableoid, ctid, "a" FROM ONLY "shop"."Orders") TO STDOUT"#
+        );
         assert_eq!((table.key_cells(), table.hidden()), (vec![0, 1], 2));
         table.kind = 'v';
         assert_eq!(table.copy(false, None), r#"COPY (SELECT "a" FROM "shop"."Orders") TO STDOUT"#);

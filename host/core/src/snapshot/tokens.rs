@@ -56,7 +56,11 @@ impl Tokens {
     }
 
     /// Adds to a checkpoint what may be stored, with the lanes' marks by strand.
-    pub fn store_in(&self, checkpoint: &mut Checkpoint, marks: &BTreeMap<String, BTreeMap<String, LaneMark>>) {
+    pub fn store_in(
+        &self,
+        checkpoint: &mut Checkpoint,
+        marks: &BTreeMap<String, BTreeMap<String, LaneMark>>,
+    ) {
         for (name, token) in &self.settled {
             let lanes = marks.get(name).cloned().unwrap_or_default();
             checkpoint.strands.insert(name.clone(), Strand { resume: token.clone(), lanes });

@@ -18,7 +18,8 @@ pub(crate) const COPY: &str = "copy";
 pub(crate) const SNAPSHOT: &str = "snapshot";
 
 /// Ten columns.
-const TABLE: &str = "create table items (id bigint primary key, customer int, name text, email text, amount numeric(12, 2),
+const TABLE: &str =
+    "create table items (id bigint primary key, customer int, name text, email text, amount numeric(12, 2),
     paid bool, created timestamptz, weight float8, tags text[], note text)";
 
 pub(crate) fn measure(options: &Options, report: &mut Report) {
