@@ -75,6 +75,7 @@ impl Acks {
     }
 
     /// Registers the next batch with every lane: a receipt for each, in the lanes' order.
+    #[cfg(any(test, feature = "faults"))]
     pub(crate) fn deliver(self: &Arc<Self>, last: OrderKey, bytes: u64) -> Result<Vec<Receipt>, Refused> {
         self.deliver_in("", last, bytes)
     }

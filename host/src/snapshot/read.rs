@@ -30,7 +30,6 @@ const GATHER: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) events: u32,
     pub(crate) refused: Vec<Refused>,
     pub(crate) first: OrderKey,
     pub(crate) last: OrderKey,
@@ -219,8 +218,7 @@ impl Reader {
     }
 
     async fn push(&self, assembler: &mut Assembler, table: &SnapshotTable, job: &Job, strand: &Arc<str>) {
-        let Some(Finished { bytes, events, refused, first_key, last_key, .. }) = assembler.take_batch()
-        else {
+        let Some(Finished { bytes, refused, first_key, last_key, .. }) = assembler.take_batch() else {
             return;
         };
         let mut token = Vec::new();
@@ -232,7 +230,7 @@ impl Reader {
         }
         let (first, last, strand) = (first_key, last_key, Arc::clone(strand));
         let len = bytes.len();
-        let piece = Piece { bytes, events, refused, first, last, strand, token, took: None };
+        let piece = Piece { bytes, refused, first, last, strand, token, took: None };
         self.queue.push(piece, len).await;
     }
 
@@ -244,7 +242,7 @@ impl Reader {
         let token = if self.resumes() { token.encode() } else { Vec::new() };
         let (first, last) = (OrderKey::EMPTY, OrderKey::EMPTY);
         let (bytes, refused) = (writer.finish(), Vec::new());
-        self.queue.push(Piece { bytes, events: 0, refused, first, last, strand, token, took }, 0).await;
+        self.queue.push(Piece { bytes, refused, first, last, strand, token, took }, 0).await;
     }
 }
 

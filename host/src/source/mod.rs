@@ -59,7 +59,7 @@ pub(crate) struct Strand {
 impl Origin {
     /// Of what a snapshot has read.
     pub(crate) fn of_piece(session: u64, number: u64, piece: Piece) -> (Vec<u8>, Origin) {
-        let Piece { bytes, refused, first, last, strand: name, token, took, .. } = piece;
+        let Piece { bytes, refused, first, last, strand: name, token, took } = piece;
         let part = Part::Strand(Strand { name, token, took });
         (bytes, Origin { session, number, part, first, last, refused })
     }
