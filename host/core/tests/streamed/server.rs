@@ -248,7 +248,7 @@ impl Server {
         let Some(top) = tx.top() else { return };
         for part in told {
             self.bracket(Bracket::Abort(StreamAbort { xid: top, part }));
-            self.described_in.iter_mut().for_each(|txs| drop(txs.remove(&top)));
+            self.described_in.iter_mut().for_each(|txs| _ = txs.remove(&top));
         }
     }
 
@@ -299,7 +299,7 @@ impl Server {
                 self.bracket(Bracket::Abort(StreamAbort { xid, part: *part }));
             }
             self.bracket(Bracket::Abort(StreamAbort { xid, part: xid }));
-            self.described_in.iter_mut().for_each(|txs| drop(txs.remove(&xid)));
+            self.described_in.iter_mut().for_each(|txs| _ = txs.remove(&xid));
         }
         tx.altered.iter().for_each(|(table, _, _)| self.invalidate(*table));
         self.ended(client);

@@ -89,9 +89,12 @@ impl Drop for SpillFile {
 #[derive(Debug)]
 pub(in crate::wal) struct Blocks {
     file: Option<SpillFile>,
-    ahead: Option<JoinHandle<Result<(Reading, Vec<u8>), Failed>>>,
+    ahead: Option<JoinHandle<Ahead>>,
     tail: Option<Vec<u8>>,
 }
+
+/// Where the next block begins, and the records of this one.
+type Ahead = Result<(Reading, Vec<u8>), Failed>;
 
 #[derive(Debug)]
 struct Reading {
@@ -124,7 +127,7 @@ impl Blocks {
 }
 
 /// One block; blocking.
-fn read(mut from: Reading) -> Result<(Reading, Vec<u8>), Failed> {
+fn read(mut from: Reading) -> Ahead {
     let mut head = [0; HEAD_BYTES];
     from.file.read_exact(&mut head)?;
     let [a, b, c, d, crc @ ..] = head;
