@@ -19,7 +19,7 @@ pub(crate) use sabotage::{confirm_early, furthest, settled_early, whole_transact
 #[cfg(feature = "faults")]
 pub(crate) use split::{done, goes_on};
 #[cfg(feature = "faults")]
-pub(crate) use told::{command, pass, pass_or_hang};
+pub(crate) use told::{command, pass, pass_or_hang, send};
 
 /// Whether this place is to report an error, now.
 macro_rules! fails {

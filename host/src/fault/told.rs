@@ -2,8 +2,8 @@
 //! that place is passed for the fourth time.
 
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -75,12 +75,34 @@ pub(crate) fn pass(place: &str) -> bool {
 pub(crate) async fn pass_or_hang(place: &str) -> bool {
     match strikes(place) {
         Some(Action::Hang) => std::future::pending().await,
-        Some(Action::Linger) => {
-            LINGERS.store(2, Ordering::Relaxed);
-            std::future::pending().await
-        }
         Some(action) => act(action),
         None => false,
+    }
+}
+
+/// The places in front of a sink. Once one of them hangs, so does all that comes behind it in its lane: otherwise it would be the
+/// fault that changes the order.
+pub(crate) async fn send(lane: &str, splits: bool) {
+    static HANGS: Mutex<Option<String>> = Mutex::new(None);
+    let hangs = || HANGS.lock().unwrap_or_else(PoisonError::into_inner);
+    if hangs().as_deref() == Some(lane) {
+        std::future::pending().await
+    }
+    for place in ["sink::send::before", "sink::send::split"] {
+        if place.ends_with("split") && !splits {
+            continue;
+        }
+        match strikes(place) {
+            Some(action @ (Action::Hang | Action::Linger)) => {
+                *hangs() = Some(lane.to_owned());
+                LINGERS.store(if action == Action::Linger { 2 } else { 0 }, Ordering::Relaxed);
+                std::future::pending().await
+            }
+            Some(action) => {
+                act(action);
+            }
+            None => {}
+        }
     }
 }
 

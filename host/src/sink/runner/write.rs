@@ -41,15 +41,15 @@ impl Runner {
         self.show();
         let timeout = self.lane.policy.timeout;
         #[cfg(feature = "faults")]
-        let splits = self.writing.is_empty() && crate::fault::goes_on(&self.lane.name, &batch);
+        let (lane, splits) = (
+            self.lane.name.to_string(),
+            self.writing.is_empty() && crate::fault::goes_on(&self.lane.name, &batch),
+        );
         let span = tracing::debug_span!("deliver", sink = &*self.lane.name, events, attempt);
         let write = async move {
             let began = Instant::now();
-            let _ = crate::fault::pause!("sink::send::before");
             #[cfg(feature = "faults")]
-            if splits {
-                let _ = crate::fault::pause!("sink::send::split");
-            }
+            crate::fault::send(&lane, splits).await;
             let answer = match timeout {
                 None => Answer::Came(instance.write(batch, sequence, attempt).await),
                 Some(limit) => {
