@@ -49,9 +49,8 @@ impl Tokens {
     /// What another attempt in this process need not read again, though it may not be settled yet.
     pub fn record(&self) -> Result<Record, BadToken> {
         let mut record = Record::default();
-        let settled = self.settled.iter().map(|(strand, token)| (strand, token));
         let waiting = self.waiting.iter().map(|(_, strand, token)| (strand, token));
-        settled.chain(waiting).try_for_each(|(strand, token)| record.take(strand, token))?;
+        self.settled.iter().chain(waiting).try_for_each(|(strand, token)| record.take(strand, token))?;
         Ok(record)
     }
 
