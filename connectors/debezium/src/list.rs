@@ -3,14 +3,12 @@
 /// How many dimensions PostgreSQL allows.
 const DEPTH_MAX: usize = 6;
 
+/// Writes one element; none is NULL.
+pub(crate) type Element<'w> = dyn FnMut(&mut Vec<u8>, Option<&str>) -> Option<()> + 'w;
+
 /// Writes the array as JSON, with each element (NULL is none) as `write` has it; none if the text is no array, or if
 /// `write` has no way for an element.
-pub(crate) fn write(
-    out: &mut Vec<u8>,
-    text: &str,
-    delimiter: char,
-    element: &mut dyn FnMut(&mut Vec<u8>, Option<&str>) -> Option<()>,
-) -> Option<()> {
+pub(crate) fn write(out: &mut Vec<u8>, text: &str, delimiter: char, element: &mut Element<'_>) -> Option<()> {
     let text = match text.starts_with('[') {
         true => text.split_once('=')?.1,
         false => text,
@@ -24,7 +22,7 @@ fn array<'t>(
     out: &mut Vec<u8>,
     text: &'t str,
     delimiter: char,
-    element: &mut dyn FnMut(&mut Vec<u8>, Option<&str>) -> Option<()>,
+    element: &mut Element<'_>,
     depth: usize,
 ) -> Option<&'t str> {
     let mut rest = text.strip_prefix('{').filter(|_| depth < DEPTH_MAX)?;
