@@ -98,21 +98,24 @@ fn rows_are_delivered_in_order_with_their_ids_and_leave_the_table() {
 }
 
 #[test]
-fn a_row_stays_until_every_sink_has_it_and_later_ones_do_not_wait_for_it() {
+fn a_row_stays_until_every_sink_has_it_and_what_they_all_have_does_not_wait_for_it() {
     let (desk, receiver) = (Desk::new(), Receiver::start());
     let db = prepare("outbox_stays", &desk, &[]);
-    receiver.rule(|delivery| (number(&delivery.event(), "n") == 1).then_some(Fault::Hold));
+    receiver.rule(|_| Some(Fault::Hold));
     let hook = format!(
-        "{{ use: webhook, config: {{ url: \"{}\", timeout: 50s }}, policy: {{ timeout: 55s }} }}",
+        "{{ use: webhook, routes: [ orders ], config: {{ url: \"{}\", timeout: 50s }}, policy: {{ timeout: 55s }} }}",
         receiver.url()
     );
     let pgcdc = desk.run(&outbox(&db, "batch_size: 10").stdout().sink("hook", &hook));
     insert(&db, 1, 1);
     let _ = pgcdc.events(1);
     receiver.wait("the held row", |deliveries| deliveries.len() == 1);
+    // Batches behind the held one, of which the webhook wants nothing.
     for n in 2..=4 {
-        insert(&db, n, n);
-        receiver.wait_accepted(n as usize);
+        db.execute(&format!(
+            "insert into pgcdc_outbox (channel, payload) values ('other', '{{\"n\": {n}, \"k\": 0}}')"
+        ));
+        let _ = pgcdc.events(n);
     }
     wait_left(&db, 1);
     assert_eq!(db.text("select payload ->> 'n' from pgcdc_outbox").as_deref(), Some("1"));

@@ -3,8 +3,8 @@
 /// How many dimensions PostgreSQL allows.
 const DEPTH_MAX: usize = 6;
 
-/// Writes one element; none if it has no way for it.
-type Element<'a> = dyn FnMut(&mut Vec<u8>, Option<&str>) -> Option<()> + 'a;
+/// Writes one element; none is NULL.
+pub(crate) type Element<'w> = dyn FnMut(&mut Vec<u8>, Option<&str>) -> Option<()> + 'w;
 
 /// Writes the array as JSON, with each element (NULL is none) as `write` has it; none if the text is no array, or if
 /// `write` has no way for an element.
