@@ -38,8 +38,10 @@ pub struct SnapshotTable {
     prefix_bytes: usize,
     /// That, and the values that name the row under way.
     image: Vec<u8>,
-    /// The same of the last row that was taken.
+    /// The same of the last row that was named by its key.
     last: Vec<u8>,
+    /// Whether the row under way is named by its key, not by its number.
+    by_key: bool,
     scratch: Vec<u8>,
     /// Rows taken, refused ones included.
     rows: u64,
@@ -66,6 +68,7 @@ impl SnapshotTable {
             prefix_bytes: image.len(),
             image,
             last: Vec::new(),
+            by_key: false,
             scratch: Vec::new(),
             rows: 0,
             placed: None,
@@ -78,8 +81,8 @@ impl SnapshotTable {
         self.rows
     }
 
-    /// The values that name the last row that was taken, in the key's order, as the server printed them; `None` before the
-    /// first, and for what is not text.
+    /// The key of the last row of which it is known, in the key's order, as the server printed it; `None` before the first,
+    /// and for what is not text. Rows behind it may have been refused.
     #[must_use]
     pub fn last_key(&self) -> Option<Vec<String>> {
         let mut rest = self.last.get(self.prefix_bytes..)?;
@@ -105,7 +108,8 @@ impl SnapshotTable {
 
     /// The row under way is named; `named`: all values that do so were there.
     fn named(&mut self, named: bool) {
-        if self.key.is_empty() || !named {
+        self.by_key = named && !self.key.is_empty();
+        if !self.by_key {
             self.image.truncate(self.prefix_bytes);
             let number = (self.rows + 1).to_string();
             name(&mut self.image, number.as_bytes());
@@ -114,10 +118,13 @@ impl SnapshotTable {
 
     /// The row is in the batch, or refused.
     fn pass(&mut self) {
-        std::mem::swap(&mut self.image, &mut self.last);
-        if self.image.len() < self.prefix_bytes {
-            self.image.clear();
-            self.image.extend_from_slice(&self.last[..self.prefix_bytes]);
+        // A row that is named by its number says nothing of where to go on.
+        if self.by_key {
+            std::mem::swap(&mut self.image, &mut self.last);
+            if self.image.len() < self.prefix_bytes {
+                self.image.clear();
+                self.image.extend_from_slice(&self.last[..self.prefix_bytes]);
+            }
         }
         self.rows += 1;
     }
@@ -307,8 +314,10 @@ mod tests {
     fn a_row_that_is_too_large_or_no_text_keeps_its_number() {
         let (mut assembler, mut table) = start(1 << 10);
         assembler.feed_line(&mut table, b"1\tlong", 4_000, 5).unwrap();
-        assembler.feed_line(&mut table, b"2\t\xff\tc", 7, 5).unwrap();
+        assembler.feed_line(&mut table, b"2\t\xff\tc", 5, 5).unwrap();
+        assert_eq!(table.last_key(), None, "numbers are no keys");
         assembler.feed_line(&mut table, b"3\tfine\tc", 8, 5).unwrap();
+        assert_eq!(table.last_key().unwrap(), ["c", "3"]);
         let finished = assembler.take_batch().unwrap();
         assert_eq!((finished.events, finished.refused.len(), table.rows()), (1, 2, 3));
         assert!(matches!(finished.refused[0].reason, Reason::TooLarge { bytes: 4_000, bytes_max: 1_024 }));
