@@ -224,7 +224,8 @@ impl Reader {
         let mut token = Vec::new();
         if self.resumes() {
             let types = job.shape.key().iter().map(|column| column.cast.clone()).collect();
-            let after = table.last_key().filter(|_| job.shape.hidden() == 0).unwrap_or_default();
+            let after = table.last_key().filter(|_| job.shape.hidden() == 0);
+            let after = after.unwrap_or_else(|| job.after.clone());
             let rows = job.rows + table.rows();
             token = Token { done: false, oid: job.shape.oid, rows, types, after }.encode();
         }

@@ -2,7 +2,7 @@
 //!
 //! The id of such a row names {system identifier u64, database oid u32, the bytes `snapshot`, LSN u64, what else tells the
 //! snapshot from others at that LSN (u32 length, bytes), table oid u32, then each value that names the row (u32 length,
-//! bytes): those of the primary key, or `tableoid` and `ctid`, or the row's number}, all numbers big-endian; its time is
+//! bytes), in the order of the table's columns: those of the primary key, or `tableoid` and `ctid`, or the row's number}, all numbers big-endian; its time is
 //! the snapshot's.
 
 use pgcdc_layout::{EventDef, Op, WriteError};
@@ -38,8 +38,10 @@ pub struct SnapshotTable {
     prefix_bytes: usize,
     /// That, and the values that name the row under way.
     image: Vec<u8>,
-    /// The same of the last row that was taken.
+    /// The same of the last row that was named by its key.
     last: Vec<u8>,
+    /// Whether the row under way is named by its key, not by its number.
+    by_key: bool,
     scratch: Vec<u8>,
     /// Rows taken, refused ones included.
     rows: u64,
@@ -66,6 +68,7 @@ impl SnapshotTable {
             prefix_bytes: image.len(),
             image,
             last: Vec::new(),
+            by_key: false,
             scratch: Vec::new(),
             rows: 0,
             placed: None,
@@ -78,8 +81,8 @@ impl SnapshotTable {
         self.rows
     }
 
-    /// The values that name the last row that was taken, as the server printed them; `None` before the first, and for
-    /// what is not text.
+    /// The key of the last row of which it is known, in the key's order, as the server printed it; `None` before the first,
+    /// and for what is not text. Rows behind it may have been refused.
     #[must_use]
     pub fn last_key(&self) -> Option<Vec<String>> {
         let mut rest = self.last.get(self.prefix_bytes..)?;
@@ -89,7 +92,7 @@ impl SnapshotTable {
             values.push(String::from_utf8(value.to_vec()).ok()?);
             rest = after;
         }
-        (values.len() == self.key.len()).then_some(values)
+        in_key_order(&self.key, values)
     }
 
     fn stamp(&self) -> Stamp {
@@ -105,7 +108,8 @@ impl SnapshotTable {
 
     /// The row under way is named; `named`: all values that do so were there.
     fn named(&mut self, named: bool) {
-        if self.key.is_empty() || !named {
+        self.by_key = named && !self.key.is_empty();
+        if !self.by_key {
             self.image.truncate(self.prefix_bytes);
             let number = (self.rows + 1).to_string();
             name(&mut self.image, number.as_bytes());
@@ -114,13 +118,24 @@ impl SnapshotTable {
 
     /// The row is in the batch, or refused.
     fn pass(&mut self) {
-        std::mem::swap(&mut self.image, &mut self.last);
-        if self.image.len() < self.prefix_bytes {
-            self.image.clear();
-            self.image.extend_from_slice(&self.last[..self.prefix_bytes]);
+        // A row that is named by its number says nothing of where to go on.
+        if self.by_key {
+            std::mem::swap(&mut self.image, &mut self.last);
+            if self.image.len() < self.prefix_bytes {
+                self.image.clear();
+                self.image.extend_from_slice(&self.last[..self.prefix_bytes]);
+            }
         }
         self.rows += 1;
     }
+}
+
+/// Values came in the order of the line's cells, which need not be that of the key's columns.
+fn in_key_order(key: &[usize], values: Vec<String>) -> Option<Vec<String>> {
+    let mut cells = key.to_vec();
+    cells.sort_unstable();
+    let value = |cell: &usize| values.get(cells.binary_search(cell).ok()?).cloned();
+    key.iter().map(value).collect::<Option<Vec<String>>>().filter(|_| values.len() == key.len())
 }
 
 fn name(image: &mut Vec<u8>, value: &[u8]) {
@@ -223,5 +238,92 @@ impl Assembler {
         self.batch.refuse(refused);
         table.pass();
         Ok(Fed::Taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::catalog::TypeCatalog;
+    use crate::snapshot::shape::Column;
+
+    const ORIGIN: Origin = Origin { system_identifier: 1, database_oid: 2 };
+
+    /// A table whose key has its columns in another order than the table.
+    fn shape() -> Shape {
+        let column = |name: &str, type_oid, key| Column {
+            name: name.into(),
+            type_oid,
+            typmod: -1,
+            cast: "text".into(),
+            identity: key > 0,
+            key,
+        };
+        Shape {
+            oid: 16_400,
+            schema: "public".into(),
+            name: "t".into(),
+            kind: 'r',
+            identity: 'd',
+            filter: None,
+            estimate: 0,
+            columns: vec![column("big", 20, 2), column("note", 25, 0), column("u", 25, 1)],
+            whole_key: true,
+        }
+    }
+
+    fn start(max_event_bytes: usize) -> (Assembler, SnapshotTable) {
+        let settings = Settings { max_event_bytes, ..Settings::new(ORIGIN) };
+        let mut assembler = Assembler::new(settings, TypeCatalog::new(), Lsn(9)).unwrap();
+        assert_eq!(assembler.feed(Lsn::ZERO, &shape().relation(), 0), Ok(Fed::Taken));
+        let subject = Subject { point: Lsn(9), view: Vec::new(), at_us: 1_767_605_400_250_999 };
+        let table = SnapshotTable::new(ORIGIN, &subject, &shape());
+        (assembler, table)
+    }
+
+    #[test]
+    fn a_row_is_named_by_its_key_in_the_keys_order() {
+        let (mut assembler, mut table) = start(1 << 20);
+        assert_eq!(table.last_key(), None);
+        for line in [&b"9007199254740993\tx\ta\\tb"[..], b"7\t\\N\tc"] {
+            assert_eq!(assembler.feed_line(&mut table, line, line.len() as u64, 5), Ok(Fed::Taken));
+            let key = table.last_key().unwrap();
+            let expected = if line[0] == b'7' { ["c", "7"] } else { ["a\tb", "9007199254740993"] };
+            assert_eq!(key, expected);
+        }
+        let finished = assembler.take_batch().unwrap();
+        let view = pgcdc_layout::View::parse(&finished.bytes).unwrap();
+        let lines = pgcdc_layout::json::lines(&view, 1 << 20).unwrap();
+        let text = String::from_utf8(lines.bytes).unwrap();
+        assert!(
+            text.contains(r#""operation":"SNAPSHOT","payload":{"op":"SNAPSHOT","table":"t","row":{"big":7,"note":null,"u":"c"},"old":null}"#),
+            "{text}"
+        );
+        assert!(text.contains(r#""position":"000000000000000900000000000000000200004010""#), "{text}");
+        let ids: Vec<_> = view.events().map(|event| event.id()).collect();
+        assert_ne!(ids[0], ids[1]);
+        let (mut again, mut other) = start(1 << 20);
+        again.feed_line(&mut other, b"7\tanother\tc", 11, 99).unwrap();
+        let finished = again.take_batch().unwrap();
+        let view = pgcdc_layout::View::parse(&finished.bytes).unwrap();
+        assert_eq!(view.event(0).unwrap().id(), ids[1], "the same snapshot, table and key");
+    }
+
+    #[test]
+    fn a_row_that_is_too_large_or_no_text_keeps_its_number() {
+        let (mut assembler, mut table) = start(1 << 10);
+        assembler.feed_line(&mut table, b"1\tlong", 4_000, 5).unwrap();
+        assembler.feed_line(&mut table, b"2\t\xff\tc", 5, 5).unwrap();
+        assert_eq!(table.last_key(), None, "numbers are no keys");
+        assembler.feed_line(&mut table, b"3\tfine\tc", 8, 5).unwrap();
+        assert_eq!(table.last_key().unwrap(), ["c", "3"]);
+        let finished = assembler.take_batch().unwrap();
+        assert_eq!((finished.events, finished.refused.len(), table.rows()), (1, 2, 3));
+        assert!(matches!(finished.refused[0].reason, Reason::TooLarge { bytes: 4_000, bytes_max: 1_024 }));
+        assert_eq!(finished.refused[0].row_key, [("big".to_owned(), "1".to_owned())]);
+        assert!(matches!(&finished.refused[1].reason, Reason::NotUtf8 { column } if column == "note"));
+        assert_eq!(finished.first_key, PostgresKey::snapshot(Lsn(9), 1, 16_400).to_order_key());
+        assert_eq!(finished.last_key, PostgresKey::snapshot(Lsn(9), 3, 16_400).to_order_key());
     }
 }
