@@ -129,8 +129,6 @@ impl Instance {
             + 'static,
     {
         if crate::fault::fails!("guest::call::before") {
-            // As any death: no other call of it goes on.
-            self.task.abort();
             return Err(Failure::Dead("a fault that was asked for".into()));
         }
         let (answer, answered) = oneshot::channel();
