@@ -230,10 +230,3 @@ fn a_table_taken_out_of_the_publication_halts_by_name_and_a_dropped_one_does_not
     pgcdc.event("the row of what is left", |event| number(event) == 3);
     pgcdc.stop_clean();
 }
-
-#[test]
-fn resnapshot_is_refused_as_long_as_there_is_no_snapshot() {
-    let (db, desk) = (Database::create("resnap"), Desk::new());
-    let exit = desk.run(&persistent(&db, "on_slot_loss: resnapshot").stdout()).wait();
-    exit.assert_refused(&["on_slot_loss", "halt"]);
-}

@@ -69,7 +69,7 @@ struct Settings {
     #[config(default = 30000, min = 1000)]
     receive_timeout_ms: u64,
     /// How much may be read ahead of the sinks.
-    #[config(default = "8MiB")]
+    #[config(default = "4MiB")]
     read_ahead_bytes: ByteSize,
     /// A slot that is further behind is warned of.
     #[config(default = "100MiB", flag = "slot-lag-warn")]
@@ -90,9 +90,6 @@ struct Settings {
     /// Standbys keep a copy of the slot, so that it survives a failover (server 17 or later).
     #[config(default = false, flag = "failover")]
     failover: bool,
-    /// What to do when the slot is lost: halt and wait for a person, or copy the tables anew.
-    #[config(default = "halt")]
-    on_slot_loss: OnSlotLoss,
     /// How often a sign of life is written to the database; 0 never.
     #[config(default = "30s", flag = "heartbeat-interval")]
     heartbeat_interval: Duration,
@@ -104,13 +101,6 @@ struct Settings {
     /// Deliver the signs of life, too.
     #[config(default = false)]
     heartbeat_events: bool,
-}
-
-#[derive(Config)]
-#[allow(dead_code, reason = "only the schema is used")]
-enum OnSlotLoss {
-    Halt,
-    Resnapshot,
 }
 
 #[derive(Config)]

@@ -74,8 +74,6 @@ pub struct Options {
     pub spill: Option<SpillPlace>,
     /// Standbys keep a copy of the slot, so that it survives a failover (server 17 or later).
     pub failover: bool,
-    /// What becomes of a source whose slot is lost.
-    pub on_slot_loss: OnSlotLoss,
     /// How often a sign of life is written to the database, e.g. `30s`; `0`: never.
     pub heartbeat_interval: Option<String>,
     /// By what; a named table if `heartbeat_table` is set, else a logical message.
@@ -84,17 +82,6 @@ pub struct Options {
     pub heartbeat_table: Option<String>,
     /// Deliver the signs of life, too.
     pub heartbeat_events: bool,
-}
-
-/// What becomes of a source whose slot is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnSlotLoss {
-    /// It waits for a person.
-    #[default]
-    Halt,
-    /// The tables are copied anew.
-    Resnapshot,
 }
 
 /// By what a sign of life is given.
@@ -173,7 +160,6 @@ impl Default for Options {
             spill_max: 64 << 30,
             spill: None,
             failover: false,
-            on_slot_loss: OnSlotLoss::Halt,
             heartbeat_interval: None,
             heartbeat: None,
             heartbeat_table: None,
@@ -223,16 +209,6 @@ impl Options {
         self.slot(&self.publication_name()?).ok().flatten()
     }
 
-    /// What a lost slot means, as far as this pgcdc can.
-    fn check_slot_loss(&self) -> Result<(), Error> {
-        match self.on_slot_loss {
-            OnSlotLoss::Halt => Ok(()),
-            OnSlotLoss::Resnapshot => Err(bad(
-                "`on_slot_loss: resnapshot` needs a snapshot, which this pgcdc cannot take: leave it out, or set `halt`",
-            )),
-        }
-    }
-
     pub(super) fn plan(&self) -> Result<Plan, Error> {
         let Some(publication) = self.publication_name() else {
             return Err(bad(
@@ -261,7 +237,6 @@ impl Options {
         let slot = self.slot(&publication)?;
         let toast_cache = self.toast_limits()?;
         self.slot_wait()?;
-        self.check_slot_loss()?;
         if self.failover && slot.is_none() {
             return Err(bad("`failover` is for a slot that is kept: set `persistent_slot: true` with it"));
         }
@@ -365,8 +340,6 @@ mod tests {
             ),
             (r#"{"publication":"p","toast_cache":true,"toast_cache_max_bytes":1}"#, "toast_cache_max_bytes"),
             (r#"{"publication":"p","failover":true}"#, "persistent_slot"),
-            (r#"{"publication":"p","on_slot_loss":"resnapshot"}"#, "cannot take"),
-            (r#"{"publication":"p","on_slot_loss":"ignore"}"#, "unknown variant"),
             (r#"{"publication":"p","heartbeat_interval":"often"}"#, "heartbeat_interval"),
             (r#"{"publication":"p","heartbeat_interval":"10ms"}"#, "at least 100ms"),
             (r#"{"publication":"p","heartbeat_events":true}"#, "messages: true"),
