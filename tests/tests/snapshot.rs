@@ -151,7 +151,7 @@ fn whatever_is_not_delivered_ends_with_one() {
          create table hidden (id int primary key); insert into hidden values (1), (2);
          alter table hidden enable row level security;
          create policy part on hidden using (id = 1);
-         do $$ begin create role snapshot_reader login; exception when duplicate_object then null; end $$;
+         do $$ begin create role snapshot_reader login password 'x'; exception when duplicate_object then null; end $$;
          grant select on hidden to snapshot_reader",
     );
     snapshot(&desk, &db, &["--table", "nowhere.t"])
@@ -160,7 +160,7 @@ fn whatever_is_not_delivered_ends_with_one() {
     snapshot(&desk, &db, &[]).assert_refused(&["tables"]);
     snapshot(&desk, &db, &["--table", "t", "--where", "nonsense"]).assert_refused(&["nonsense"]);
     snapshot(&desk, &db, &["--table", "t", "--adapter", "nothing"]).assert_refused(&["--adapter"]);
-    let reader = db.cluster().url_as("snapshot_reader", "", db.name());
+    let reader = db.cluster().url_as("snapshot_reader", "x", db.name());
     let exit = desk.start(&["snapshot", "--db", &reader, "--table", "hidden"], &[]).wait();
     exit.assert_refused(&["row-level security"]);
     assert!(exit.stdout.is_empty());

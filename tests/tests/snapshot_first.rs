@@ -18,7 +18,10 @@ fn manifest(db: &Database, policy: &str) -> Manifest {
         &db.url(),
         &format!("all_tables: true, persistent_slot: true, slot_name: {slot}, snapshot_first: true"),
     )
-    .sink("log", &format!("{{ use: file, config: {{ path: ./events.jsonl }}, policy: {{ {policy} }} }}"))
+    .sink(
+        "log",
+        &format!("{{ use: file, config: {{ path: ./events.jsonl, max_size: 0 }}, policy: {{ {policy} }} }}"),
+    )
     // Little is on its way, so that a sink that is slow on purpose sets the pace of the reading.
     .line("bus: { buffer_bytes: 1MiB }")
     .line("shutdown_timeout: 30s")

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use ::postgres::{Client, NoTls};
+
 use super::cluster::Cluster;
+use super::poll;
 
 fn paths(cluster: &Cluster) -> (PathBuf, PathBuf) {
     (cluster.folder().join("data"), cluster.folder().join("backup"))
@@ -33,6 +36,12 @@ pub fn put_back_on_a_new_timeline(cluster: &Cluster) {
     // With the owner of what it stands beside.
     run(Command::new("cp").arg("-a").arg(data.join("PG_VERSION")).arg(data.join("recovery.signal")));
     cluster.start_again();
+    // It may be read before its recovery has ended.
+    poll::until("the end of the recovery", || {
+        let mut client = Client::connect(&cluster.url("postgres"), NoTls).ok()?;
+        let row = client.query_one("select pg_is_in_recovery()", &[]).ok()?;
+        (!row.get::<_, bool>(0)).then_some(())
+    });
 }
 
 fn replace(cluster: &Cluster) {
