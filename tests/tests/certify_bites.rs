@@ -107,7 +107,8 @@ fn without_a_mistake_the_same_executable_has_no_anomaly() {
 
 #[test]
 fn without_a_mistake_a_crash_within_a_transaction_loses_nothing() {
-    let Some(found) = certify("", &["--kills", "3", "--fault", "sink::send::split 0 linger"]) else { return };
-    found.assert_crashed("sink::send::split linger", 3);
+    // As with the mistake: a later life may find too little left for another checkpoint, which this fault waits for.
+    let Some(found) = certify("", &["--kills", "1", "--fault", "sink::send::split 0 linger"]) else { return };
+    found.assert_crashed("sink::send::split linger", 1);
     assert_eq!(found.named, [""; 0], "{}", found.said);
 }
