@@ -1,24 +1,10 @@
 //! Finding what a condition is about. Pure.
 
-use std::borrow::Cow;
-
 use pgcdc_sdk::columns::{is_row_event, printed};
-use pgcdc_sdk::layout::{Cell, Event, Op};
+use pgcdc_sdk::layout::{Cell, Event};
 use pgcdc_sdk::object::{Object, text_of};
 
 use crate::options::Value;
-
-/// The operation as the envelope prints it.
-pub(crate) fn operation(event: &Event<'_>) -> Cow<'static, str> {
-    match event.op() {
-        Op::Named => {
-            let named =
-                Object::parse(event.particulars()).and_then(|particulars| particulars.text("operation"));
-            Cow::Owned(named.unwrap_or_default())
-        }
-        op => Cow::Borrowed(op.name()),
-    }
-}
 
 /// Does the row have such a value?
 pub(crate) fn of_row(event: &Event<'_>, name: &str, value: &Value) -> bool {

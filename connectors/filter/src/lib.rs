@@ -9,6 +9,7 @@ mod field;
 mod options;
 
 use pgcdc_sdk::layout::{Body, Event};
+use pgcdc_sdk::payload::operation;
 use pgcdc_sdk::transform::Applied;
 use pgcdc_sdk::{Batch, Context, Result, Transform};
 
@@ -43,7 +44,7 @@ impl Filter {
     fn wants(&self, event: &Event<'_>) -> bool {
         let (name, value) = match &self.test {
             Test::Operations(wanted) => {
-                let operation = field::operation(event);
+                let operation = operation(event);
                 return wanted.iter().any(|wanted| *wanted == operation);
             }
             Test::Field(name, value) => (name, value),

@@ -144,12 +144,7 @@ impl Value for Options {
     const SCHEMA: &'static Schema = Settings::SCHEMA;
 
     fn decode(value: &Json, place: &Place<'_>) -> Result<Self> {
-        let db = value.get("db").ok_or_else(|| place.inside("db").expected("a database"))?;
-        let db = Endpoint::decode(db, &place.inside("db"))?;
-        let mut rest = value.clone();
-        if let Some(rest) = rest.as_object_mut() {
-            rest.remove("db");
-        }
-        Ok(Self { db, rest: rest.to_string() })
+        let (db, rest) = Endpoint::and_the_rest(value, "db", place)?;
+        Ok(Self { db, rest })
     }
 }

@@ -41,6 +41,7 @@ pub mod confirm;
 pub mod error;
 pub mod frontier;
 pub mod id;
+pub mod identifier;
 pub mod lsn;
 pub mod nack;
 pub mod order_key;

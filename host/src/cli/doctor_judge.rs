@@ -9,7 +9,7 @@ use super::status::{bytes, seconds};
 use super::{doctor_slots as slots, doctor_tables as tables};
 use crate::postgres::Error;
 use crate::wal::health_facts::{Examined, ServerFacts};
-use crate::wal::quote_name;
+use pgcdc_core::identifier::quote;
 
 /// The oldest version that can be read, and the oldest that its makers still mend.
 const OLDEST_VERSION: u32 = 12;
@@ -197,7 +197,7 @@ fn standby(seen: &Examined) -> Option<Finding> {
 }
 
 fn login(seen: &Examined) -> Finding {
-    let user = quote_name(&seen.server.user);
+    let user = quote(&seen.server.user);
     let Err(error) = &seen.replication else {
         return Finding::ok(
             "replication login",
@@ -296,7 +296,7 @@ fn heartbeat(seen: &Examined) -> Option<Finding> {
     }
     let more = if seen.version >= 17 { ", boolean" } else { "" };
     let function = format!("pg_logical_emit_message(boolean, text, text{more})");
-    let user = quote_name(&seen.server.user);
+    let user = quote(&seen.server.user);
     let finding = Finding::warning(
         "heartbeat",
         "the role may not write logical messages, so there are no heartbeats",
@@ -346,7 +346,7 @@ fn transactions(out: &mut Vec<Finding>, server: &ServerFacts) {
                 "this role does not see other roles' sessions",
                 "let it, or run doctor as one that does",
             )
-            .sql(format!("GRANT pg_read_all_stats TO {};", quote_name(&server.user))),
+            .sql(format!("GRANT pg_read_all_stats TO {};", quote(&server.user))),
         );
     } else if server.prepared.is_empty() && !server.writing.iter().any(|one| one.age_s >= LONG_S) {
         out.push(Finding::ok(CHECK, "none"));

@@ -4,7 +4,7 @@ use super::doctor_judge::{FORGOTTEN_BYTES, Finding, Level, Wanted, setting};
 use super::status::bytes;
 use crate::wal::health::{FAILOVER_VERSION, PREFIX, SlotView};
 use crate::wal::health_facts::Examined;
-use crate::wal::quote_name;
+use pgcdc_core::identifier::quote;
 
 pub(super) fn judge(out: &mut Vec<Finding>, seen: &Examined, wanted: &Wanted) {
     let ours = wanted.slot.as_deref();
@@ -41,9 +41,7 @@ pub(super) fn judge(out: &mut Vec<Finding>, seen: &Examined, wanted: &Wanted) {
             "set failover: true; for a slot that is there already, while nobody reads it",
         );
         let alter = "-- on a replication connection (psql 'replication=database …'):";
-        out.push(
-            finding.sql(format!("{alter} ALTER_REPLICATION_SLOT {} (FAILOVER true);", quote_name(name))),
-        );
+        out.push(finding.sql(format!("{alter} ALTER_REPLICATION_SLOT {} (FAILOVER true);", quote(name))));
     }
 }
 

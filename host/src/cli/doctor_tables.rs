@@ -2,11 +2,13 @@
 
 use super::doctor_judge::{Finding, Wanted};
 use crate::wal::health_facts::Examined;
-use crate::wal::{Publication, quote_name};
+use pgcdc_core::identifier::quote;
+
+use crate::wal::Publication;
 
 pub(super) fn publication(out: &mut Vec<Finding>, seen: &Examined, name: &str, all_tables: bool) {
     const CHECK: &str = "publication";
-    let quoted = quote_name(name);
+    let quoted = quote(name);
     let Some(Some(found)) = &seen.publication else {
         let missing = format!("publication {name} is not in database {}", seen.server.database);
         let create = format!("CREATE PUBLICATION {quoted} FOR ALL TABLES;");
@@ -21,7 +23,7 @@ pub(super) fn publication(out: &mut Vec<Finding>, seen: &Examined, name: &str, a
     left_out(out, found, name, &quoted);
     if !seen.unreadable.is_empty() {
         let tables = listed(&seen.unreadable);
-        let user = quote_name(&seen.server.user);
+        let user = quote(&seen.server.user);
         let sql = format!("GRANT SELECT ON {} TO {user};", seen.unreadable.join(", "));
         out.push(
             Finding::warning(
@@ -41,7 +43,7 @@ fn tables(out: &mut Vec<Finding>, found: &Publication, name: &str) {
     out.push(match (count, found.all_tables) {
         (0, false) => {
             Finding::problem("publication", format!("{name} lists no table"), "add what is to be captured")
-                .sql(format!("ALTER PUBLICATION {} ADD TABLE …;", quote_name(name)))
+                .sql(format!("ALTER PUBLICATION {} ADD TABLE …;", quote(name)))
         }
         (_, true) => Finding::ok("publication", format!("{name}: all tables, {count} at present")),
         (_, false) => Finding::ok("publication", format!("{name}: {count} tables")),
@@ -120,13 +122,13 @@ fn listed(tables: &[String]) -> String {
 
 /// The SQL for a role that can do no more than it must. `role` is its name.
 pub(super) fn role_sql(seen: &Examined, wanted: &Wanted, role: &str) -> String {
-    let (role, database) = (quote_name(role), quote_name(&seen.server.database));
+    let (role, database) = (quote(role), quote(&seen.server.database));
     let mut lines = vec![
         format!("CREATE ROLE {role} LOGIN REPLICATION PASSWORD '…';"),
         format!("GRANT CONNECT ON DATABASE {database} TO {role};"),
     ];
     if let Some(name) = &wanted.publication {
-        let quoted = quote_name(name);
+        let quoted = quote(name);
         if matches!(seen.publication, Some(None)) {
             lines.push(format!("CREATE PUBLICATION {quoted} FOR ALL TABLES; -- or FOR TABLE …"));
         }

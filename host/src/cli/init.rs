@@ -4,6 +4,8 @@
 
 mod outbox;
 
+use pgcdc_core::identifier::quote;
+
 use super::args::Init;
 
 /// PostgreSQL cuts longer names off.
@@ -58,16 +60,16 @@ impl Table {
 
     fn quoted(&self) -> String {
         match &self.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(&self.name)),
-            None => quoted(&self.name),
+            Some(schema) => format!("{}.{}", quote(schema), quote(&self.name)),
+            None => quote(&self.name),
         }
     }
 
     /// In the table's schema, so that two tables of one name do not share a function.
     fn beside(&self, name: &str) -> String {
         match &self.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
-            None => quoted(name),
+            Some(schema) => format!("{}.{}", quote(schema), quote(name)),
+            None => quote(name),
         }
     }
 
@@ -92,10 +94,6 @@ fn is_channel(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_:.-".contains(c))
 }
 
-fn quoted(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
-}
-
 /// A name that may be a long table's name and more: cut where PostgreSQL would cut it.
 fn derived(prefix: &str, table: &str, suffix: &str) -> String {
     let room = NAME_BYTES_MAX.saturating_sub(prefix.len() + suffix.len());
@@ -109,7 +107,7 @@ fn listen_notify(init: &Init) -> Result<String, String> {
         return Err("invalid channel name: letters, digits and `_:.-`, first a letter, at most 63".to_owned());
     }
     let function = table.beside(&derived("pgcdc_notify_", &table.name, ""));
-    let trigger = quoted(&derived("pgcdc_", &table.name, "_trigger"));
+    let trigger = quote(&derived("pgcdc_", &table.name, "_trigger"));
     let target = table.quoted();
     Ok(format!(
         r"-- Notifies the channel {channel} of every change of {target}. Run it as the table's owner; running it again is harmless.
@@ -183,7 +181,7 @@ fn wal(init: &Init) -> Result<String, String> {
             "invalid publication name: letters, digits and `_`, first a letter, at most 63".to_owned()
         );
     }
-    let publication = quoted(name);
+    let publication = quote(name);
     Ok(format!(
         r"-- Publishes changes for logical replication; running it again is harmless.
 --

@@ -1,5 +1,6 @@
 //! A session that listens. What is notified while nobody is connected is gone: that is what NOTIFY promises.
 
+use pgcdc_core::identifier::quote;
 use tokio::sync::mpsc;
 use tokio_postgres::Notification;
 
@@ -34,7 +35,7 @@ pub(crate) async fn open(params: &Params, channels: &[String]) -> Result<Listeni
     })
     .await?;
     for channel in channels {
-        let command = format!("LISTEN \"{}\"", channel.replace('"', "\"\""));
+        let command = format!("LISTEN {}", quote(channel));
         let doing = "listening";
         session.client().batch_execute(&command).await.map_err(|error| session.error(doing, error))?;
     }

@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use pgcdc_core::assembler::{Finished, Settings, Subject, TableFilter};
 use pgcdc_core::id::Origin;
+use pgcdc_core::identifier::quote_text;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::PostgresKey;
-use pgcdc_core::snapshot::name::quote_text;
 use pgcdc_core::snapshot::record::{Left, Record, TABLES_MAX};
 
 use super::line::Line;

@@ -1,7 +1,8 @@
 //! What the catalog says of tables: their columns as the WAL has them, their keys, their replica identity.
 
 use pgcdc_core::error::Kind;
-use pgcdc_core::snapshot::name::{TableName, quote_text};
+use pgcdc_core::identifier::quote_text;
+use pgcdc_core::snapshot::name::TableName;
 use pgcdc_core::snapshot::shape::Shape;
 
 use crate::postgres::{Error, Session};

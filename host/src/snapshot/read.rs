@@ -11,9 +11,9 @@ use pgcdc_core::assembler::{
 };
 use pgcdc_core::catalog::TypeCatalog;
 use pgcdc_core::error::Kind;
+use pgcdc_core::identifier::{quote, quote_text};
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::order_key::OrderKey;
-use pgcdc_core::snapshot::name::{quote, quote_text};
 use pgcdc_core::snapshot::record::{self, Token};
 use pgcdc_core::snapshot::shape::{After, Shape};
 

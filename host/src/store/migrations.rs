@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use pgcdc_core::identifier::quote;
 use serde_json::Value;
 
 use crate::component::grants::Grants;
@@ -165,7 +166,7 @@ impl Wanted {
             out.push_str(&self.script(migration).map_err(|problem| problem.to_string())?);
         }
         let table = Name::parse(&self.table)?.whole();
-        let role = quoted(&self.database.user);
+        let role = quote(&self.database.user);
         out.push_str(&format!("grant select, insert, update, delete on {table} to {role};\n"));
         out.push_str(&format!("grant select on pgcdc_migrations to {role};\ncommit;\n"));
         Ok(out)
@@ -225,8 +226,8 @@ impl<'t> Name<'t> {
 
     fn whole(&self) -> String {
         match self.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(self.name)),
-            None => quoted(self.name),
+            Some(schema) => format!("{}.{}", quote(schema), quote(self.name)),
+            None => quote(self.name),
         }
     }
 
@@ -237,16 +238,12 @@ impl<'t> Name<'t> {
         while let Some((before, after)) = rest.split_once("{index:") {
             let (column, after) = after.split_once('}').unwrap_or((after, ""));
             out.push_str(before);
-            out.push_str(&quoted(&format!("idx_{}_{column}", self.name)));
+            out.push_str(&quote(&format!("idx_{}_{column}", self.name)));
             rest = after;
         }
         out.push_str(rest);
         out.replace("{table}", &self.whole())
     }
-}
-
-fn quoted(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Invariant: names reach the server quoted; nothing that an operator typed is spliced into a command as is.
 
 use pgcdc_core::error::Kind as Failure;
+use pgcdc_core::identifier::quote;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::resume::TimelineSwitch;
 use postgres_protocol::message::frontend;
@@ -41,7 +42,7 @@ impl Connection {
         match connect(params, Kind::Replication).await {
             Ok(established) => Ok(Self { established }),
             Err(error) if error.sqlstate() == Some("42501") => {
-                let user = quote_name(&params.user);
+                let user = quote(&params.user);
                 let message = format!("role {user} may not replicate: {error}");
                 let step = format!(
                     "run ALTER ROLE {user} REPLICATION; as a superuser (on Amazon RDS: GRANT rds_replication TO {user};)"
@@ -106,7 +107,7 @@ impl Connection {
             (false, true) => "EXPORT_SNAPSHOT",
             (false, false) => "NOEXPORT_SNAPSHOT",
         };
-        let name = quote_name(slot.name);
+        let name = quote(slot.name);
         let command = format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {more}");
         let rows = self.command(&command, "creating the replication slot").await?;
         let point = rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok());
@@ -119,7 +120,7 @@ impl Connection {
 
     /// Standbys are to keep a copy of a slot that is there, and that nobody reads (server 17 or later).
     pub(super) async fn keep_over_failover(&mut self, name: &str) -> Result<(), Error> {
-        let command = format!("ALTER_REPLICATION_SLOT {} (FAILOVER true)", quote_name(name));
+        let command = format!("ALTER_REPLICATION_SLOT {} (FAILOVER true)", quote(name));
         self.command(&command, "having standbys keep the slot").await.map(drop)
     }
 
@@ -133,7 +134,7 @@ impl Connection {
         streaming: bool,
     ) -> Result<Wire, Error> {
         let doing = "starting replication";
-        let mut options = format!("publication_names {}", quote_text(&quote_name(publication)));
+        let mut options = format!("publication_names {}", quote_text(&quote(publication)));
         options.push_str(if streaming {
             ", proto_version '2', streaming 'on'"
         } else {
@@ -142,7 +143,7 @@ impl Connection {
         if messages && self.major_version() >= 14 {
             options.push_str(", messages 'true'");
         }
-        let command = format!("START_REPLICATION SLOT {} LOGICAL {at} ({options})", quote_name(slot));
+        let command = format!("START_REPLICATION SLOT {} LOGICAL {at} ({options})", quote(slot));
         let wire = &mut self.established.wire;
         wire.send(|out| frontend::query(&command, out)).await?;
         let frame = wire.answer(doing).await?;
@@ -165,11 +166,6 @@ fn read_history(text: &str) -> Vec<TimelineSwitch> {
     text.lines().filter_map(line).collect()
 }
 
-/// A quoted identifier.
-pub(crate) fn quote_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// A quoted text. The walsender's grammar knows no escapes but the doubled quote; ordinary sessions
 /// agree as long as there is no backslash.
 pub(super) fn quote_text(text: &str) -> String {
@@ -182,7 +178,7 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out() {
-        assert_eq!(quote_text(&quote_name("a\"b'c")), "'\"a\"\"b''c\"'");
+        assert_eq!(quote_text(&quote("a\"b'c")), "'\"a\"\"b''c\"'");
     }
 
     #[test]

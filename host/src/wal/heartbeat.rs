@@ -11,10 +11,10 @@ use std::time::Duration;
 use pgcdc_core::assembler::TablePattern;
 use postgres_protocol::escape::escape_literal;
 
-use super::connection::quote_name;
 use super::options::{By, Options, bad};
 use crate::manifest::quantity;
 use crate::postgres::{Error, Params, Session};
+use pgcdc_core::identifier::quote;
 
 /// What messages of this kind are called.
 pub(super) const PREFIX: &str = "pgcdc_heartbeat";
@@ -44,7 +44,7 @@ struct Table {
 
 impl Table {
     fn quoted(&self) -> String {
-        format!("{}.{}", quote_name(&self.schema), quote_name(&self.name))
+        format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
 }
 
@@ -181,7 +181,7 @@ async fn upsert(session: &Session, table: &Table) -> Result<String, Error> {
             "updated_at".into()
         }
     };
-    let column = quote_name(&column);
+    let column = quote(&column);
     Ok(format!(
         "INSERT INTO {quoted} (id, {column}) VALUES (1, pg_catalog.now()) ON CONFLICT (id) DO UPDATE SET {column} = excluded.{column}"
     ))

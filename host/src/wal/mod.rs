@@ -62,7 +62,6 @@ use queue::Queue;
 use side::Side;
 use status::Signals;
 
-pub(crate) use connection::quote_name;
 pub use open::open;
 pub(crate) use open::open_joined;
 pub use options::{Options, Streaming, Values};

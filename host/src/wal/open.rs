@@ -12,6 +12,7 @@ use pgcdc_core::catalog::TypeCatalog;
 use pgcdc_core::checkpoint::PostgresIdentity;
 use pgcdc_core::error::Kind;
 use pgcdc_core::id::Origin;
+use pgcdc_core::identifier::quote;
 use pgcdc_core::lsn::Lsn;
 use pgcdc_core::published::Published;
 use pgcdc_core::resume::{Decision, Halt, HaltCode, ServerFacts, Stored, decide};
@@ -21,7 +22,7 @@ use pgcdc_core::streamed::Streamed;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::connection::{Connection, NewSlot, System, quote_name};
+use super::connection::{Connection, NewSlot, System};
 use super::health;
 use super::heartbeat;
 use super::input::Input;
@@ -193,7 +194,7 @@ impl Opening {
             let message = format!("publication {name} does not exist in database {}", self.server.database);
             Err(Error::unfit(Kind::Gone, "publication_missing", message, next_step))
         };
-        let quoted = quote_name(name);
+        let quoted = quote(name);
         if slot_exists {
             return missing(format!(
                 "the slot exists already, and cannot decode what came before a new publication: create the publication, drop the slot, start afresh (CREATE PUBLICATION {quoted} FOR ALL TABLES;)"

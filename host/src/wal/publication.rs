@@ -8,9 +8,9 @@ use pgcdc_core::published::{Published, Standing, Table};
 use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 
-use super::connection::quote_name;
 use super::server::one_json;
 use crate::postgres::{Error, Session};
+use pgcdc_core::identifier::quote;
 
 /// The name that `all_tables` uses when none is given.
 pub(super) const ALL: &str = "all";
@@ -147,7 +147,7 @@ pub(super) async fn standing(session: &Session, oids: &[u32]) -> Result<Standing
 /// Makes a publication of all tables, or of those that this role may publish.
 pub(super) async fn create(session: &Session, name: &str, user: &str) -> Result<(), Error> {
     let doing = "creating the publication";
-    let all = format!("CREATE PUBLICATION {} FOR ALL TABLES", quote_name(name));
+    let all = format!("CREATE PUBLICATION {} FOR ALL TABLES", quote(name));
     match session.rows(&all, doing).await {
         Ok(_) => {
             tracing::info!(publication = name, "publication for all tables created");
@@ -158,7 +158,7 @@ pub(super) async fn create(session: &Session, name: &str, user: &str) -> Result<
         Err(error) => return Err(error),
     }
     let denied = |why: &str| {
-        let message = format!("role {} may not publish: {why}", quote_name(user));
+        let message = format!("role {} may not publish: {why}", quote(user));
         let step = format!("run, as a superuser: {all};");
         Error::unfit(Kind::Denied, "no_publication_right", message, step)
     };
@@ -166,7 +166,7 @@ pub(super) async fn create(session: &Session, name: &str, user: &str) -> Result<
     if tables.is_empty() {
         return Err(denied("FOR ALL TABLES takes a superuser, and it owns no table"));
     }
-    let some = format!("CREATE PUBLICATION {} FOR TABLE {}", quote_name(name), tables.join(", "));
+    let some = format!("CREATE PUBLICATION {} FOR TABLE {}", quote(name), tables.join(", "));
     match session.rows(&some, doing).await {
         Ok(_) => {
             tracing::warn!(

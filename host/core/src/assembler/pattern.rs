@@ -7,6 +7,8 @@
 
 use std::str::FromStr;
 
+use crate::identifier::unquote;
+
 /// A pattern over schema and table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablePattern {
@@ -64,7 +66,10 @@ const QUOTE: &str = "something follows a closing quote";
 /// The part that a text starts with, and the rest.
 fn part(text: &str) -> Result<(Part, &str), &'static str> {
     let (part, rest) = match text.strip_prefix('"') {
-        Some(quoted) => quoted_part(quoted)?,
+        Some(quoted) => {
+            let (name, rest) = unquote(quoted)?;
+            (Part(vec![name]), rest)
+        }
         None => {
             let (bare, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
             if bare.contains('"') {
@@ -74,23 +79,6 @@ fn part(text: &str) -> Result<(Part, &str), &'static str> {
         }
     };
     if part.0 == [""] { Err("a part of it is empty") } else { Ok((part, rest)) }
-}
-
-/// The part up to the closing quote; `text` is what follows the opening one.
-fn quoted_part(text: &str) -> Result<(Part, &str), &'static str> {
-    let mut name = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('"').ok_or("a quote is not closed")?;
-        name.push_str(before);
-        match after.strip_prefix('"') {
-            Some(after) => {
-                name.push('"');
-                rest = after;
-            }
-            None => return Ok((Part(vec![name]), after)),
-        }
-    }
 }
 
 impl Part {

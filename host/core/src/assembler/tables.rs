@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::Error;
 use super::pattern::TableFilter;
+use crate::identifier::quote;
 use crate::pgoutput::{Identity, Relation};
 
 /// Tables of one connection; more are refused.
@@ -115,11 +116,7 @@ impl Table {
 #[must_use]
 pub fn channel_of(schema: &str, table: &str) -> String {
     let part = |name: &str| {
-        if name.contains('.') || name.starts_with('"') {
-            format!("\"{}\"", name.replace('"', "\"\""))
-        } else {
-            name.to_owned()
-        }
+        if name.contains('.') || name.starts_with('"') { quote(name) } else { name.to_owned() }
     };
     if schema == "public" && !OWN.contains(&table) && !table.starts_with("_view:") {
         format!("pgcdc:{}", part(table))

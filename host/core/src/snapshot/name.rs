@@ -5,6 +5,8 @@
 
 use std::str::FromStr;
 
+use crate::identifier::{quote, unquote};
+
 /// A table by its names in the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
@@ -45,26 +47,10 @@ fn part(text: &str) -> Result<(String, Option<&str>), &'static str> {
             Some((name, rest)) => (name.to_owned(), Some(rest)),
             None => (text.to_owned(), None),
         },
-        Some(quoted) => {
-            let (mut name, mut rest) = (String::new(), quoted);
-            loop {
-                let (before, after) = rest.split_once('"').ok_or("a quote is not closed")?;
-                name.push_str(before);
-                match after.strip_prefix('"') {
-                    Some(after) => {
-                        name.push('"');
-                        rest = after;
-                    }
-                    None if after.is_empty() => break (name, None),
-                    None => {
-                        break (
-                            name,
-                            Some(after.strip_prefix('.').ok_or("something follows a closing quote")?),
-                        );
-                    }
-                }
-            }
-        }
+        Some(quoted) => match unquote(quoted)? {
+            (name, "") => (name, None),
+            (name, rest) => (name, Some(rest.strip_prefix('.').ok_or("something follows a closing quote")?)),
+        },
     };
     match name.is_empty() || name.contains('\0') {
         true => Err("a part of it is empty"),
@@ -81,22 +67,6 @@ impl std::fmt::Display for TableName {
         } else {
             write!(f, "{}.{}", quote(&self.schema), quote(&self.table))
         }
-    }
-}
-
-/// A quoted identifier.
-#[must_use]
-pub fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A quoted text, whatever `standard_conforming_strings` is.
-#[must_use]
-pub fn quote_text(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    match quoted.contains('\\') {
-        true => format!(" E'{}'", quoted.replace('\\', "\\\\")),
-        false => format!("'{quoted}'"),
     }
 }
 
@@ -120,12 +90,5 @@ mod tests {
         for bad in ["", ".a", "a.", "a.b.c", "\"a", "\"a\"b", "\"\"", "a.\"b\".c"] {
             assert!(bad.parse::<TableName>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn nothing_breaks_out_of_its_quotes() {
-        assert_eq!(quote("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quote_text("a'b"), "'a''b'");
-        assert_eq!(quote_text("a\\'b"), " E'a\\\\''b'");
     }
 }

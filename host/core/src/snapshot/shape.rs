@@ -6,7 +6,8 @@
 
 use serde::Deserialize;
 
-use super::name::{TableName, quote, quote_text};
+use super::name::TableName;
+use crate::identifier::{quote, quote_text};
 use crate::pgoutput::{self, Identity, Relation};
 
 /// A column.

@@ -1,12 +1,14 @@
 //! The outbox table: ours, or with the columns of Debezium's outbox event router.
 
-use super::{Init, Table, derived, quoted};
+use pgcdc_core::identifier::quote;
+
+use super::{Init, Table, derived};
 
 /// The SQL, with comments. The error is one line.
 pub(super) fn sql(init: &Init) -> Result<String, String> {
     let default = if init.debezium { "outbox" } else { "pgcdc_outbox" };
     let table = Table::parse(Some(&init.table.clone().unwrap_or_else(|| default.to_owned())))?;
-    let (target, index) = (table.quoted(), quoted(&derived("idx_", &table.name, "_unprocessed")));
+    let (target, index) = (table.quoted(), quote(&derived("idx_", &table.name, "_unprocessed")));
     let named = table.schema.iter().chain([&table.name]).map(String::as_str).collect::<Vec<_>>().join(".");
     let user = "-- The user that pgcdc connects as needs: SELECT, UPDATE and DELETE on it. One pgcdc reads it at a time; it takes an\n\
         -- advisory lock, so it has to reach the server itself, not a pooler that shares sessions.";

@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod postgres;
 mod snapshot;
+mod sources;
 mod wal;
 
 pub(crate) mod calls;

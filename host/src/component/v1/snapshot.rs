@@ -7,7 +7,7 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::batches::Handle;
 use super::host::snapshot::{Host, HostReading, HostReadingWithStore, HostWithStore};
-use super::{WireError, body, fine};
+use super::{WireError, body, fine, sources};
 use crate::batch::Batch;
 use crate::component::state::State;
 use crate::postgres::Error;
@@ -43,17 +43,9 @@ impl HostWithStore<State> for HasSelf<State> {
         endpoint: String,
         options: String,
     ) -> wasmtime::Result<Result<Resource<Reading>, WireError>> {
-        let (params, link, metrics) = accessor.with(|mut access| {
-            let state = access.get();
-            let metrics = Arc::clone(&state.services.metrics);
-            (state.grants.postgres(&endpoint).cloned(), state.source.clone(), metrics)
-        });
-        let (Some(params), Some(link)) = (params, link) else {
-            return Ok(Err(body::wire("denied", format!("no database `{endpoint}` is granted to a source"))));
-        };
-        let options = match serde_json::from_str(&options) {
-            Ok(options) => options,
-            Err(error) => return Ok(Err(body::wire("misconfigured", format!("options: {error}")))),
+        let (params, link, options) = match sources::asked(accessor, &endpoint, &options) {
+            Ok(asked) => asked,
+            Err(error) => return Ok(Err(error)),
         };
         let opening = tokio::spawn(async move { snapshot::open(&params, options).await });
         let reading = match opening.await.map_err(wasmtime::Error::from)? {
@@ -61,7 +53,7 @@ impl HostWithStore<State> for HasSelf<State> {
             Err(error) => return Ok(Err(refused(&error))),
         };
         if let Some(rows) = reading.estimate {
-            metrics.snapshot.expected(rows);
+            accessor.with(|mut access| access.get().services.metrics.snapshot.expected(rows));
         }
         let reading = Reading { reading, number: link.next_session(), made: Arc::default() };
         accessor.with(|mut access| Ok(Ok(access.get().table.push(reading)?)))

@@ -1,12 +1,13 @@
 //! Interface `wal`: replication sessions for sources, decoded by the host.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::batches::Handle;
 use super::host::wal::{Host, HostReplication, HostReplicationWithStore, HostWithStore};
-use super::{WireError, body, fine};
+use super::{WireError, body, fine, sources};
 use crate::batch::Batch;
 use crate::component::state::State;
 use crate::postgres;
@@ -19,8 +20,8 @@ use crate::wal::Session;
 pub struct Replication {
     session: Arc<Session>,
     number: u64,
-    made: Arc<std::sync::atomic::AtomicU64>,
-    made_of_wal: Arc<std::sync::atomic::AtomicU64>,
+    made: Arc<AtomicU64>,
+    made_of_wal: Arc<AtomicU64>,
 }
 
 /// A session's error for a guest, with the way out as context.
@@ -46,16 +47,9 @@ impl HostWithStore<State> for HasSelf<State> {
         endpoint: String,
         options: String,
     ) -> wasmtime::Result<Result<Resource<Replication>, WireError>> {
-        let (params, link) = accessor.with(|mut access| {
-            let state = access.get();
-            (state.grants.postgres(&endpoint).cloned(), state.source.clone())
-        });
-        let (Some(params), Some(link)) = (params, link) else {
-            return Ok(Err(body::wire("denied", format!("no database `{endpoint}` is granted to a source"))));
-        };
-        let options = match serde_json::from_str(&options) {
-            Ok(options) => options,
-            Err(error) => return Ok(Err(body::wire("misconfigured", format!("options: {error}")))),
+        let (params, link, options) = match sources::asked(accessor, &endpoint, &options) {
+            Ok(asked) => asked,
+            Err(error) => return Ok(Err(error)),
         };
         let opening = {
             let link = Arc::clone(&link);
@@ -96,7 +90,7 @@ impl HostReplicationWithStore<State> for HasSelf<State> {
             let made = (Arc::clone(&found.made), Arc::clone(&found.made_of_wal));
             fine((Arc::clone(&found.session), found.number, made.0, made.1))
         })?;
-        let count = |of: &std::sync::atomic::AtomicU64| of.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let count = |of: &AtomicU64| of.fetch_add(1, Ordering::Relaxed);
         // Taking finished batches from the session's queue is one step: a guest that stops waiting loses none.
         let finished = match session.joined().await {
             Ok(finished) => finished,

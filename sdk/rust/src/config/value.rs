@@ -52,6 +52,24 @@ macro_rules! name {
 }
 
 name!(Endpoint);
+
+impl Endpoint {
+    /// The database under `key`, and everything beside it as JSON, for a host that reads these options itself.
+    ///
+    /// # Errors
+    ///
+    /// `misconfigured` if there is no database under that key.
+    pub fn and_the_rest(value: &Json, key: &str, place: &Place<'_>) -> Result<(Self, String)> {
+        let endpoint = value.get(key).ok_or_else(|| place.inside(key).expected("a database"))?;
+        let endpoint = Self::decode(endpoint, &place.inside(key))?;
+        let mut rest = value.clone();
+        if let Some(rest) = rest.as_object_mut() {
+            rest.remove(key);
+        }
+        Ok((endpoint, rest.to_string()))
+    }
+}
+
 name!(Secret);
 
 impl Value for Endpoint {
